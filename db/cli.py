@@ -1,0 +1,171 @@
+"""The commands that look at the record. None needs a queue or a GPU."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from db.errors import INCOMPLETE
+
+FORMATS = click.Choice(["table", "csv", "json", "markdown", "latex"])
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON, one run a line.")
+def runs(as_json: bool) -> None:
+    """List the runs, newest first."""
+    import json
+
+    from rich.table import Table
+
+    from db.formats import render
+    from db.runs import list_runs, progress
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    with reading(connect(load_settings())) as session:
+        found = [(run, progress(session, run)) for run in list_runs(session)]
+    if as_json:
+        for run, state in found:
+            row: dict[str, Any] = {"id": run.id, "name": run.name, "model": run.recipe.model, "dataset": run.dataset}
+            row |= {"expected": state.expected, "done": state.done, "failed": state.failed, "skipped": state.skipped}
+            click.echo(json.dumps(row | {"complete": state.complete, "cancelled": state.cancelled}))
+        return
+    table = Table("run", "name", "model", "dataset", "images", "done", "failed", "submitted")
+    for run, state in found:
+        share = f"{state.done / max(state.expected, 1):.0%}{' cancelled' if state.cancelled else ''}"
+        created = f"{run.created_at.astimezone():%Y-%m-%d %H:%M}"
+        table.add_row(
+            run.id, run.name, run.recipe.model, run.dataset, str(run.expected), share, str(state.failed), created
+        )
+    click.echo(render(table))
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option("--json", "as_json", is_flag=True)
+def status(run: str, as_json: bool) -> None:
+    """How far RUN has come, and what its jobs wait for."""
+    import json
+    from dataclasses import asdict
+
+    from db.runs import find_run, progress
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    with reading(connect(load_settings())) as session:
+        found = find_run(session, run)
+        state = progress(session, found)
+    if as_json:
+        click.echo(json.dumps({"id": found.id, "name": found.name, **asdict(state), "complete": state.complete}))
+    else:
+        word = "complete" if state.complete else "cancelled" if state.cancelled else "open"
+        click.echo(
+            f"{found.id} {found.name}: {word}, {state.done} of {state.expected} images done ({state.failed} failed, {state.skipped} skipped)"
+        )
+        if state.note and not state.complete:
+            click.echo(f"waits: {state.note}")
+    raise SystemExit(0 if state.complete else INCOMPLETE)
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw it: .png, .svg or .pdf.")
+def report(run: str, form: str, plot: Path | None) -> None:
+    """Accuracy and reject rate of RUN at each noise level. Ends with 3 while it is incomplete.
+
+    RUN is an id, the beginning of one, a name, or `latest`.
+    """
+    show_report(run, form, plot)
+
+
+def show_report(run: str, form: str, plot: Path | None) -> None:
+    """Prints a report; ends with INCOMPLETE if it is."""
+    from db.formats import format_report
+    from db.report import report as read_report
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    if plot:
+        from db.plots import check_plot_file, plot_report
+
+        check_plot_file(plot)
+    with reading(connect(load_settings())) as session:
+        found = read_report(session, find_run(session, run))
+    click.echo(format_report(found, form))
+    if plot:
+        plot_report(found, plot)
+        click.echo(f"wrote {plot}", err=True)
+    if not found.complete:
+        raise SystemExit(INCOMPLETE)
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option("--level", type=float, metavar="σ", help="Of one noise level only.")
+@click.option(
+    "--outcome",
+    type=click.Choice(["right", "wrong", "rejected", "unlabelled", "failed", "skipped"]),
+    help="Of the vote.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table", show_default=True)
+def images(run: str, level: float | None, outcome: Any, form: str) -> None:
+    """List the images behind a rate of RUN: by noise level and outcome."""
+    from db.classes import class_names
+    from db.formats import format_images
+    from db.report import images as read_images
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    with reading(connect(load_settings())) as session:
+        found = find_run(session, run)
+        for line in format_images(
+            read_images(session, found, sigma=level, outcome=outcome), form, class_names(found.recipe)
+        ):
+            click.echo(line)
+
+
+@click.command()
+@click.argument("run")
+def cancel(run: str) -> None:
+    """Stop RUN. What was found stays; submitting it again resumes it."""
+    from db.runs import find_run
+    from db.session import connect, reading, writing
+    from db.settings import load_settings
+    from db.store import cancel as cancel_run
+
+    engine = connect(load_settings())
+    with reading(engine) as session:
+        found = find_run(session, run)
+    with writing(engine) as session:
+        cancel_run(session, found.id)
+    click.echo(f"cancelled {found.id} {found.name}", err=True)
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the database to this version's tables. Run it once before the workers of a new version."""
+    from db.migrations import upgrade as migrate
+    from db.session import current_revision, open_engine
+    from db.settings import load_settings
+
+    settings = load_settings()
+    if settings.embedded_database:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings)
+    before = current_revision(engine)
+    migrate(engine)
+    click.echo(
+        f"{engine.url.render_as_string(hide_password=True)}: {before or 'empty'} → {current_revision(engine)}", err=True
+    )
+
+
+VERBS = (report, images, runs, status, cancel, db)

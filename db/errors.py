@@ -1,0 +1,23 @@
+"""What a person is told when something is wrong: one line with the remedy, and an exit code."""
+
+DONE, FAILED, WRONG_USE, INCOMPLETE = 0, 1, 2, 3
+
+
+class SmoothvoteError(Exception):
+    """Something failed that is not a bug. The message is one line: what, where, what to do."""
+
+    exit_code = FAILED
+
+
+class WrongUse(SmoothvoteError):
+    """The command, its input or its settings must be changed."""
+
+    exit_code = WRONG_USE
+
+
+class Refusal(WrongUse):
+    """This worker cannot do this job, though nothing is wrong with the job's images.
+
+    Weights that cannot be had, or that differ from those the run began with; a dataset whose root is
+    not mounted. The job goes back, with the message as its note.
+    """

@@ -1,0 +1,153 @@
+"""A recipe: everything that changes an answer. Two runs with the same recipe and images are one run."""
+
+import hashlib
+import json
+import math
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from db.errors import WrongUse
+
+#: Raised when the way from image to label changes in any bit, so that old rows are never taken for new ones.
+METHOD = 1
+
+DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
+BUNDLED_MODEL = "efficientnet_lite0"
+#: ImageNet-1k, the classes of every model here that does not name its own.
+IMAGENET_CLASSES = 1000
+
+#: A checkpoint on disk; read by the worker as tensors only.
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+Triple = tuple[float, float, float]
+Sigma = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+
+
+class Preprocessing(NamedTuple):
+    """How a view in [0,1] becomes the model's input: short side, centre crop, then (x - mean) / std per channel."""
+
+    resize: int
+    crop: int
+    interpolation: str
+    antialias: bool
+    mean: Triple
+    std: Triple
+
+
+def _ascending(levels: Any) -> Any:
+    return tuple(sorted(levels)) if isinstance(levels, list | tuple) else levels
+
+
+class Recipe(BaseModel):
+    """Model, weights, preprocessing, noise levels, smoothing kernel and seed.
+
+    A preprocessing field that is None is what the weights say; the first worker of a run records what that was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Annotated[str, Field(min_length=1)] = DEFAULT_MODEL
+    #: The architecture of a checkpoint on disk, as torchvision/NAME or timm/NAME.
+    arch: str | None = None
+    #: A torchvision weights enum member, or a checkpoint on disk to be loaded into ``model``.
+    weights: str | None = None
+    #: sha256 of that checkpoint's bytes: an edited file is another recipe.
+    checkpoint_sha256: str | None = None
+    #: Class names in the order of the model's outputs; None is ImageNet-1k.
+    classes: tuple[str, ...] | None = None
+
+    #: Noise levels: standard deviations in [0,1] pixel units, ascending.
+    levels: Annotated[tuple[Sigma, ...], Field(min_length=1), BeforeValidator(_ascending)] = (0.0, 0.125, 0.25, 0.375)
+    kernel_size: Annotated[int, Field(ge=3, le=63)] = 5
+    kernel_sigma: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    resize: Annotated[int, Field(ge=1, le=2048)] | None = None
+    crop: Annotated[int, Field(ge=1, le=2048)] | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    antialias: bool | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+    grayscale: Literal["convert", "skip"] = "convert"
+    #: exact: the labels of fp32. bf16: the model computes in bfloat16.
+    precision: Literal["exact", "bf16"] = "exact"
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError("the same noise level is given twice")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel size {self.kernel_size} is even; a centred kernel is odd")
+        if self.resize and self.crop and self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        if self.std and not all(value > 0 and math.isfinite(value) for value in self.std):
+            raise ValueError("std must be above 0")
+        if self.is_checkpoint(self.model):
+            if not self.arch:
+                raise ValueError(f"{self.model} is a checkpoint: name its architecture with --arch, as timm/resnet18")
+            if self.weights:
+                raise ValueError("--weights goes with a named model, not with a checkpoint")
+        elif self.arch:
+            raise ValueError(f"--arch goes with a checkpoint on disk; {self.model} names its own architecture")
+        _check_name(self.arch or self.model)
+        return self
+
+    @staticmethod
+    def is_checkpoint(name: str) -> bool:
+        """Whether a model or weights name is a checkpoint file's."""
+        return name.endswith(CHECKPOINT_SUFFIXES)
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Path of the checkpoint that the weights come from, or None."""
+        return next((name for name in (self.model, self.weights or "") if self.is_checkpoint(name)), None)
+
+    @property
+    def class_count(self) -> int:
+        """How many outputs the model must have."""
+        return len(self.classes) if self.classes else IMAGENET_CLASSES
+
+    def classifier_key(self) -> "Recipe":
+        """What is left when noise and smoothing are put aside: recipes with the same key share a classifier."""
+        return self.model_copy(
+            update={"levels": (0.0,), "kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
+        )
+
+    def content(self) -> dict[str, Any]:
+        """As plain JSON, without what was left to the weights: new fields do not change old identities."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def run_id(self, fingerprint: str) -> str:
+        """A run's identity is its content: 16 hex digits of sha256 over this recipe and the dataset's fingerprint."""
+        content = json.dumps([METHOD, self.content(), fingerprint], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _check_name(name: str) -> None:
+    source, _, rest = name.partition("/")
+    if name != BUNDLED_MODEL and not (source in ("torchvision", "timm") and rest):
+        raise ValueError(
+            f"unknown model {name!r}: use {BUNDLED_MODEL}, torchvision/NAME[@WEIGHTS], timm/NAME, "
+            "or a .safetensors or .pth file with --arch"
+        )
+
+
+def make_recipe(**fields: Any) -> Recipe:
+    """A recipe from a person's choices.
+
+    Raises:
+        WrongUse: naming each field that is not usable.
+    """
+    try:
+        return Recipe(**fields)
+    except ValidationError as error:
+        raise WrongUse("; ".join(_explain(dict(line)) for line in error.errors())) from None
+
+
+def _explain(line: dict[str, Any]) -> str:
+    message = str(line["msg"]).removeprefix("Value error, ")
+    if not line["loc"]:
+        return message
+    flag = "--" + str(line["loc"][0]).replace("_", "-")
+    return f"{flag}: {message[0].lower()}{message[1:]} (given: {line['input']})"

@@ -1,0 +1,290 @@
+"""What is written: runs and their jobs, claims, and what was found. Each function is one transaction or part of one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, false, func, not_, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from db.errors import Refusal
+from db.recipe import Preprocessing, Recipe, make_recipe
+from db.session import reading, writing
+from db.tables import Base, Dataset, Failure, Image, Job, Prediction, Run, now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One image of a dataset, as its producer found it."""
+
+    path: str
+    label: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job in the hands of one worker."""
+
+    id: int
+    run_id: str
+    first: int
+    last: int
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All that a worker needs to do a job."""
+
+    recipe: Recipe
+    root: str
+    images: list[tuple[int, Entry]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What was found for one (image, sigma): top label and its softmax probability, of each view; and the vote."""
+
+    image_id: int
+    sigma: float
+    label_ns: int
+    confidence_ns: float
+    label_ss: int
+    confidence_ss: float
+    label_ds: int
+    confidence_ds: float
+    label_maj: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """Why one image has no prediction."""
+
+    image_id: int
+    code: str
+    message: str
+
+
+# -- submit ------------------------------------------------------------------------------------------------------
+
+
+def record_dataset(
+    session: Session, *, name: str, root: str, fingerprint: str, found: int, entries: Sequence[Entry]
+) -> int:
+    """Id of the dataset with this fingerprint, which is made if it is new.
+
+    A known dataset found at another root has been moved, and is read from there from now on.
+    """
+    row = {"name": name, "root": root, "fingerprint": fingerprint, "size": len(entries), "found": found}
+    added = session.execute(_insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id), row).scalar()
+    if added is None:
+        moved = update(Dataset).where(Dataset.fingerprint == fingerprint).values(root=root).returning(Dataset.id)
+        return int(session.execute(moved).scalar_one())
+    images = [{"dataset_id": added, "position": position, **asdict(entry)} for position, entry in enumerate(entries)]
+    session.execute(_insert(session, Image), images)
+    return int(added)
+
+
+def record_run(session: Session, *, run_id: str, dataset_id: int, name: str, recipe: Recipe, job_size: int) -> bool:
+    """Records a run and its jobs; False if it was there already. A run submitted again is no longer cancelled."""
+    size = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
+    row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content()}
+    added = session.execute(_insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
+    if added is None:
+        again = update(Run).where(Run.id == run_id).values(name=name, submitted_at=now(), cancelled_at=None)
+        session.execute(again)
+        return False
+    spans = [(first, min(first + job_size, size) - 1) for first in range(0, size, job_size)]
+    session.execute(_insert(session, Job), [{"run_id": run_id, "first": first, "last": last} for first, last in spans])
+    return True
+
+
+def cancel(session: Session, run_id: str) -> None:
+    """No more of the run's jobs are sent, and those on the queue come to nothing."""
+    session.execute(update(Run).where(Run.id == run_id).values(cancelled_at=func.coalesce(Run.cancelled_at, now())))
+
+
+# -- dispatch ----------------------------------------------------------------------------------------------------
+
+
+def take_due(session: Session, *, run_id: str | None, window: int, lost_after: float | None) -> list[int]:
+    """Marks as sent, and returns, the ids of jobs that must be put on the queue: oldest first, a window of them.
+
+    Due is what was never sent, what a worker held until its lease ran out, and, unless ``lost_after`` is None,
+    what was sent more than so many seconds ago and never claimed.
+    """
+    mine: ColumnElement[bool] = and_(
+        Job.done_at.is_(None),
+        Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
+        Job.run_id == run_id if run_id else true(),
+    )
+    lost = Job.sent_at < now(-lost_after) if lost_after is not None else false()
+    queued = and_(Job.sent_at.is_not(None), Job.lease_until.is_(None))
+    due = or_(
+        and_(Job.sent_at.is_(None), Job.lease_until.is_(None)),
+        Job.lease_until < now(),
+        and_(queued, lost),
+    )
+    on_the_way = or_(and_(queued, not_(lost)), and_(Job.sent_at.is_not(None), Job.lease_until >= now()))
+    free = window - session.scalars(select(func.count()).where(mine, on_the_way)).one()
+    if free <= 0:
+        return []
+    chosen = select(Job.id).where(mine, due).order_by(Job.id).limit(free)
+    if session.get_bind().dialect.name == "postgresql":
+        chosen = chosen.with_for_update(skip_locked=True)
+    sent = update(Job).where(Job.id.in_(chosen)).values(sent_at=now(), lease_until=None, worker=None)
+    return sorted(session.scalars(sent.returning(Job.id)))
+
+
+def unsend(session: Session, job_ids: Iterable[int]) -> None:
+    """The queue did not take these: they are due again."""
+    session.execute(update(Job).where(Job.id.in_(job_ids), Job.done_at.is_(None)).values(sent_at=None))
+
+
+def release(session: Session, run_id: str, *, worker: str | None) -> None:
+    """Makes a run's unfinished jobs due at once, where it is known that nobody works on them.
+
+    Args:
+        run_id: the run.
+        worker: whose leases are ended: those that begin so; None for everybody's.
+    """
+    held = Job.worker.startswith(worker, autoescape=True) if worker else Job.worker.is_not(None)
+    mine = update(Job).where(Job.run_id == run_id, Job.done_at.is_(None))
+    free: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None, "note": None, "refused": False}
+    session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**free))
+
+
+def split_spent(session: Session, *, max_attempts: int) -> int:
+    """Splits the jobs that were claimed ``max_attempts`` times and never finished; returns how many.
+
+    Halving ends at one image; that image is what ends its workers, and becomes a failure.
+    """
+    spent = session.scalars(
+        select(Job)
+        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.lease_until < now())
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in spent:
+        if job.first == job.last:
+            image = select(Image.id).join(Run, Run.dataset_id == Image.dataset_id)
+            image_id = session.scalars(image.where(Run.id == job.run_id, Image.position == job.first)).one()
+            why = job.note or "the worker ended, or fell silent"
+            message = f"in each of {job.attempts} attempts at this image: {why}"
+            row = {"run_id": job.run_id, "image_id": image_id, "code": "worker_failed", "message": message}
+            session.execute(_insert(session, Failure).on_conflict_do_nothing(), row)
+            job.done_at = now()
+            continue
+        middle = (job.first + job.last) // 2
+        session.add(Job(run_id=job.run_id, first=middle + 1, last=job.last))
+        job.last = middle
+        job.attempts = 0
+        job.sent_at = job.lease_until = job.worker = job.note = None
+    return len(spent)
+
+
+# -- work --------------------------------------------------------------------------------------------------------
+
+
+def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | None:
+    """The job, if it is still to be done and nobody has it. The attempt is counted before any pixel is touched."""
+    free = or_(Job.lease_until.is_(None), Job.lease_until < now())
+    wanted = Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None)))
+    taken = (
+        update(Job)
+        .where(Job.id == job_id, Job.done_at.is_(None), free, wanted)
+        .values(lease_until=now(lease), attempts=Job.attempts + 1, worker=worker, note=None, refused=False)
+        .returning(Job.run_id, Job.first, Job.last, Job.attempts)
+    )
+    with writing(engine) as session:
+        row = session.execute(taken).one_or_none()
+    if row is None:
+        return None
+    return Claim(id=job_id, run_id=row.run_id, first=row.first, last=row.last, attempts=row.attempts)
+
+
+def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
+    """Holds the job for longer; False if it is no longer this worker's, or no longer wanted."""
+    wanted = Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None)))
+    held = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None), wanted)
+    with writing(engine) as session:
+        return bool(_rowcount(session.execute(held.values(lease_until=now(lease)))))
+
+
+def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
+    """Gives a job back that this worker cannot do: offered again after so many seconds; the attempt does not count."""
+    _give_back(engine, claim, worker, after, note=note, refused=True, attempts=Job.attempts - 1)
+
+
+def give_up(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
+    """Gives a job back that failed here. Of a few such attempts the job is split: see ``split_spent``."""
+    _give_back(engine, claim, worker, after, note=note)
+
+
+def _give_back(engine: Engine, claim: Claim, worker: str, after: float, **values: Any) -> None:
+    mine = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None))
+    with writing(engine) as session:
+        session.execute(mine.values(lease_until=now(after), **values))
+
+
+def load_work(engine: Engine, claim: Claim) -> Work:
+    """A claimed job's recipe, root and images."""
+    with reading(engine) as session:
+        run, root = session.execute(select(Run, Dataset.root).join(Dataset).where(Run.id == claim.run_id)).one()
+        span = Image.position.between(claim.first, claim.last)
+        images = session.execute(
+            select(Image.id, Image.path, Image.label, Image.bytes)
+            .where(Image.dataset_id == run.dataset_id, span)
+            .order_by(Image.position)
+        )
+        entries = [(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in images]
+        return Work(recipe=make_recipe(**run.recipe), root=root, images=entries)
+
+
+def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessing: Preprocessing) -> None:
+    """Records what the first worker loaded, and holds every later one to it.
+
+    Raises:
+        Refusal: if the run began with other weights or other preprocessing.
+    """
+    mine = {"weights_sha256": weights_sha256, "preprocessing": _as_json(preprocessing)}
+    with writing(engine) as session:
+        session.execute(update(Run).where(Run.id == run_id, Run.weights_sha256.is_(None)).values(**mine))
+        first = session.execute(select(Run.weights_sha256, Run.preprocessing).where(Run.id == run_id)).one()
+    for what, ours, theirs in zip(mine, mine.values(), first, strict=True):
+        if ours != theirs:
+            raise Refusal(
+                f"this worker's {what} is {ours}, run {run_id} began with {theirs}: give all workers the same model files"
+            )
+
+
+def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed: Sequence[Failed]) -> bool:
+    """Stores what a job found and marks it done, at once; False if another worker was first, and nothing is stored.
+
+    The span is compared as well: a worker that was given up for dead may return after its job was split.
+    """
+    done = update(Job).where(
+        Job.id == claim.id, Job.done_at.is_(None), Job.first == claim.first, Job.last == claim.last
+    )
+    with writing(engine) as session:
+        if not _rowcount(session.execute(done.values(done_at=now(), lease_until=None, note=None))):
+            return False
+        for table, rows in ((Prediction, predicted), (Failure, failed)):
+            if rows:
+                found = [{"run_id": claim.run_id, **vars(row)} for row in rows]
+                session.execute(_insert(session, table).on_conflict_do_nothing(), found)
+    return True
+
+
+def _insert(session: Session, table: type[Base]) -> Any:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def _rowcount(result: Any) -> int:
+    return int(result.rowcount)
+
+
+def _as_json(preprocessing: Preprocessing) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing._asdict().items()}

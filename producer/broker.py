@@ -1,0 +1,67 @@
+"""The queue, as producers see it: job ids go in, and its length can be asked."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from db.errors import SmoothvoteError
+from db.message import QUEUE, TASK, celery_config
+from db.settings import Settings
+
+
+class BrokerDown(SmoothvoteError):
+    """The queue cannot be reached or does not take jobs. Nothing is lost: they wait in the database."""
+
+    exit_code = 2
+
+
+class Broker:
+    """Sends jobs. Connects on first use, and again after an interruption."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._shown = without_secrets(settings.broker)
+        self._app = Celery("smoothvote", set_as_current=False)
+        self._app.conf.update(celery_config(settings))
+        # One attempt: the caller is the one who waits, and says so.
+        self._app.conf.task_publish_retry = False
+
+    def queued(self) -> int:
+        """How many jobs nobody has taken yet.
+
+        Raises:
+            BrokerDown: if the queue cannot be reached.
+        """
+        with self._errors(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            return int(connection.default_channel.client.llen(QUEUE))
+
+    def send(self, job_ids: Iterable[int]) -> None:
+        """Puts jobs on the queue.
+
+        Raises:
+            BrokerDown: if it did not take them all; it may have taken some.
+        """
+        with self._errors(), self._app.producer_pool.acquire(block=True) as producer:
+            for job_id in job_ids:
+                self._app.send_task(TASK, args=[job_id], queue=QUEUE, producer=producer)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerDown(
+                f"cannot reach the queue at {self._shown}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
+            ) from None
+
+
+def without_secrets(url: str) -> str:
+    """A URL that may be printed."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()

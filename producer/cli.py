@@ -1,0 +1,229 @@
+"""The commands that measure: from images to a run, and to its report."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from db.cli import FORMATS, show_report
+from db.errors import SmoothvoteError
+from db.flags import recipe_flags, recipe_from
+
+if TYPE_CHECKING:
+    from db.recipe import Recipe
+    from db.settings import Settings
+    from producer.dataset import Dataset
+
+DATASET_FLAGS = (
+    click.option("--labels", metavar="FILE", help="A .csv or .jsonl of file_name,label; or `none`.  [default: from the layout]"),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images, spread evenly over the dataset."),
+    click.option("--job-size", type=click.IntRange(1, 10_000), metavar="N", help="Images a job.  [default: 32]"),
+    click.option("--name", help="What to call the run.  [default: the dataset's and the model's names]"),
+    click.option("--dry-run", is_flag=True, help="Say what would be submitted, and do nothing."),
+)  # fmt: skip
+
+
+def dataset_flags(command: Any) -> Any:
+    """Gives a command the flags of a dataset and its submission."""
+    for flag in reversed(DATASET_FLAGS):
+        command = flag(command)
+    return command
+
+
+@click.command()
+@click.argument("images")
+@recipe_flags
+@dataset_flags
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    default=1,
+    show_default=True,
+    help="Worker processes here; 0 leaves it to others.",
+)
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the report: .png, .svg or .pdf."
+)
+def run(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
+        workers: int, form: str, plot: Path | None, **flags: Any) -> None:  # fmt: skip
+    """Measure IMAGES here and now: submit, work, watch and report in one. No server is needed.
+
+    IMAGES is a folder of class folders, a flat folder, a .csv or .jsonl manifest (file_name,label), or a URL of these.
+    The same command again resumes. Ctrl-C loses nothing.
+    """
+    from db.settings import load_settings
+    from producer.run import run_here
+
+    check_plot(plot)
+    settings, recipe = load_settings(), recipe_from(**flags)
+    dataset = find_dataset(images, recipe, settings, labels, limit)
+    if dry_run:
+        describe(recipe, dataset, job_size)
+        return
+    show_report(run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers), form, plot)
+
+
+@click.command()
+@click.argument("images")
+@recipe_flags
+@dataset_flags
+def submit(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
+           **flags: Any) -> None:  # fmt: skip
+    """Submit IMAGES to workers elsewhere; prints the run's id.
+
+    The same command again resumes: only what is missing is sent.
+    """
+    from db.session import connect
+    from db.settings import load_settings
+    from producer.broker import Broker
+    from producer.dispatch import dispatch
+    from producer.submit import submit as record
+
+    settings, recipe = load_settings(), recipe_from(**flags)
+    if not dry_run:
+        broker = Broker(settings)
+        engine = connect(settings)
+    dataset = find_dataset(images, recipe, settings, labels, limit)
+    if dry_run:
+        describe(recipe, dataset, job_size)
+        return
+    submission = record(engine, recipe, dataset, name=name, job_size=job_size)
+    sent = dispatch(engine, broker, settings, run_id=submission.run_id)
+    click.echo(
+        f"{'new run' if submission.new else 'known run'}, {sent} jobs sent; follow it with: smoothvote watch {submission.run_id}",
+        err=True,
+    )
+    click.echo(submission.run_id)
+
+
+@click.command()
+@click.argument("run", default="latest")
+def watch(run: str) -> None:
+    """Follow RUN until it is complete. It can be left, and taken up again."""
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+    from producer.broker import Broker
+    from producer.run import Dispatcher, follow
+
+    settings = load_settings()
+    engine = connect(settings)
+    with reading(engine) as session:
+        found = find_run(session, run)
+    dispatcher = Dispatcher(engine, Broker(settings), settings, found)
+    left = f"left; the run goes on. Take it up again with: smoothvote watch {found.id}"
+    state = follow(engine, found, dispatcher, left=left)
+    if state.cancelled:
+        raise SmoothvoteError(f"run {found.id} was cancelled; submitting it again resumes it")
+
+
+@click.command()
+def dispatch() -> None:
+    """Put due jobs of all runs on the queue, for ever: the sweeper. Two of them do no harm."""
+    import logging
+
+    from db.session import connect
+    from db.settings import load_settings
+    from producer.broker import Broker
+    from producer.dispatch import dispatch_for_ever
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    settings = load_settings()
+    dispatch_for_ever(connect(settings), Broker(settings), settings)
+
+
+@click.command()
+@click.option("--plot", type=click.Path(path_type=Path), default="demo.png", show_default=True, metavar="FILE")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+def demo(plot: Path, workers: int) -> None:
+    """Measure the bundled model on 20 photographs, at four noise levels. Needs no server and no network."""
+    from db.recipe import BUNDLED_MODEL, make_recipe
+    from db.settings import load_settings
+    from producer.demo import demo_dataset
+    from producer.run import run_here
+
+    check_plot(plot)
+    recipe = make_recipe(model=BUNDLED_MODEL)
+    settings = load_settings()
+    show_report(run_here(settings, recipe, demo_dataset(settings), name="demo", workers=workers), "table", plot)
+
+
+@click.command()
+@click.argument("images")
+@click.option("--model", help="Another model than the article's.")
+@click.option("--weights", help="As for `run`.")
+@click.option("--labels", metavar="FILE", help="As for `run`.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="As for `run`.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+def reproduce(
+    images: str, model: str | None, weights: str | None, labels: str | None, limit: int | None, workers: int
+) -> None:
+    """The article's table from IMAGES: ours, the published, and the difference of each cell."""
+    from db.formats import format_comparison
+    from db.report import report
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+    from producer.run import run_here
+
+    settings = load_settings()
+    recipe = recipe_from(preset="article", classes=None, model=model, weights=weights)
+    dataset = find_dataset(images, recipe, settings, labels, limit)
+    run_id = run_here(settings, recipe, dataset, workers=workers)
+    with reading(connect(settings)) as session:
+        click.echo(format_comparison(report(session, find_run(session, run_id))))
+
+
+VERBS = (demo, run, submit, watch, dispatch, reproduce)
+
+
+# -- what they share ---------------------------------------------------------------------------------------------
+
+
+def find_dataset(
+    images: str, recipe: "Recipe", settings: "Settings", labels: str | None, limit: int | None
+) -> "Dataset":
+    """The dataset at IMAGES; says on stderr what of it will not count."""
+    from producer.dataset import read_dataset
+    from producer.labels import Labels
+
+    dataset = read_dataset(images, labels=Labels(recipe), settings=settings, labels_from=labels, limit=limit)
+    if dataset.ignored:
+        click.echo(f"passed over {dataset.ignored} files that are no images by their name", err=True)
+    if dataset.labelled < len(dataset.entries):
+        click.echo(
+            f"{len(dataset.entries) - dataset.labelled} of {len(dataset.entries)} images have no label: accuracy is of the rest",
+            err=True,
+        )
+    return dataset
+
+
+def describe(recipe: "Recipe", dataset: "Dataset", job_size: int | None) -> None:
+    """What would be submitted, as JSON."""
+    import json
+
+    from producer.submit import JOB_SIZE, default_name
+
+    size = job_size or JOB_SIZE
+    plan = {
+        "id": recipe.run_id(dataset.fingerprint),
+        "name": default_name(recipe, dataset),
+        "root": dataset.root,
+        "images": len(dataset.entries),
+        "available": dataset.found,
+        "labelled": dataset.labelled,
+        "jobs": -(-len(dataset.entries) // size),
+        "views": len(dataset.entries) * len(recipe.levels) * 3,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    click.echo(json.dumps(plan, indent=2))
+
+
+def check_plot(plot: Path | None) -> None:
+    """Says before the work, not after it, that a picture cannot be written there."""
+    if plot:
+        from db.plots import check_plot_file
+
+        check_plot_file(plot)

@@ -1,0 +1,22 @@
+"""The demo's dataset: the 20 labelled photographs of ImageNet that the package foolbox ships."""
+
+import importlib.util
+from pathlib import Path
+
+from db.errors import WrongUse
+from db.settings import Settings
+from producer.dataset import Dataset, pick_dataset
+
+
+def demo_dataset(settings: Settings) -> Dataset:
+    """Photographs named ``imagenet_<number>_<class index>.jpg``.
+
+    Raises:
+        WrongUse: if foolbox is not installed.
+    """
+    package = importlib.util.find_spec("foolbox")
+    if package is None or package.origin is None:
+        raise WrongUse("the demo's photographs come with the package foolbox: pip install 'smoothvote[embedded]'")
+    folder = Path(package.origin).parent / "data"
+    paths = sorted(file.name for file in folder.glob("imagenet_*.jpg"))
+    return pick_dataset("demo", folder, paths, lambda path: int(Path(path).stem.split("_")[2]), settings)

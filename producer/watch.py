@@ -1,0 +1,67 @@
+"""Watching a run: a live bar on a terminal, a line now and then elsewhere. It can be left and taken up again."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from sqlalchemy import Engine
+
+from db import runs
+from db.runs import RunInfo
+from db.session import reading
+
+#: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
+Look = Callable[[runs.Progress], None]
+
+#: Seconds between two looks, and between two lines where there is no terminal.
+LOOK = 0.5
+LINE = 10.0
+
+
+class RateColumn(ProgressColumn):
+    """Images a second, over the last minute or so."""
+
+    def render(self, task: Task) -> Text:
+        """As rich asks of a column."""
+        speed = task.finished_speed or task.speed
+        return Text("– images/s" if speed is None else f"{speed:.1f} images/s", style="progress.data.speed")
+
+
+def watch(engine: Engine, run: RunInfo, *, each_look: Look) -> runs.Progress:
+    """Shows the run's progress on stderr until it is complete or cancelled.
+
+    Args:
+        engine: the record.
+        run: the run.
+        each_look: called with every look.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
+        RateColumn(), TimeRemainingColumn(), TextColumn("{task.fields[failed]} failed[yellow]{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60) as bar:
+        task = bar.add_task(run.name, total=run.expected, failed=0, note="")
+        began, next_line, at_first = time.monotonic(), LINE, None
+        while True:
+            with reading(engine) as session:
+                state = runs.progress(session, run)
+            at_first = state.done if at_first is None else at_first
+            note = f" · {state.note}" if state.note else ""
+            bar.update(task, completed=state.done, failed=state.failed, note=note)
+            if state.complete or state.cancelled:
+                return state
+            each_look(state)
+            elapsed = time.monotonic() - began
+            if bar.disable and elapsed >= next_line:
+                rate = (state.done - at_first) / elapsed
+                print(
+                    f"{state.done} of {state.expected} images, {rate:.1f} images/s, {state.failed} failed{note}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                next_line += LINE
+            time.sleep(LOOK)

@@ -1,0 +1,69 @@
+"""The article's walk-through: what the three views of single images are taken for, level by level, and the vote."""
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from db.classes import class_names
+from db.formats import render
+from db.recipe import Recipe
+from db.settings import Settings
+from db.store import Entry, Predicted
+from worker.classifier import choose_device, make_classifier
+from worker.images import Pixels, decode, read
+from worker.pipeline import predict
+from worker.smoothing import VIEWS
+
+
+def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings, form: str) -> bool:
+    """Prints the vote on each image as a table or JSON; False if there was one that could not be used."""
+    classifier = make_classifier(recipe, device=choose_device(settings.device), batch_size=settings.batch_size)
+    names = class_names(recipe)
+    sources = [(number, partial(_open, path, recipe, settings)) for number, path in enumerate(images)]
+    all_usable = True
+    for found in predict(sources, recipe, classifier):
+        for failed in found.failed:
+            all_usable = False
+            print(f"smoothvote: {images[failed.image_id]}: {failed.code}: {failed.message}", file=sys.stderr)
+        for image_id in sorted({row.image_id for row in found.predicted}):
+            rows = [row for row in found.predicted if row.image_id == image_id]
+            print(
+                _as_json(images[image_id], rows, names) if form == "json" else _as_table(images[image_id], rows, names)
+            )
+    return all_usable
+
+
+def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
+    # The person at the terminal names the file: no root keeps them in.
+    file = Path(path).expanduser().absolute()
+    settings = settings.model_copy(update={"image_root": Path(file.anchor)})
+    return decode(
+        read(str(file.parent), Entry(path=file.name, label=None, bytes=None), settings),
+        grayscale=recipe.grayscale,
+        max_pixels=settings.max_pixels,
+    )
+
+
+def _as_table(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
+    table = Table("σ", "no smoothing", "single", "double", "vote", title=image, title_justify="left")
+    for row in rows:
+        views = (f"{names[getattr(row, f'label_{view}')]} {getattr(row, f'confidence_{view}'):.2f}" for view in VIEWS)
+        table.add_row(f"{row.sigma:g}", *views, "rejected" if row.label_maj is None else names[row.label_maj])
+    return render(table)
+
+
+def _as_json(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
+    levels: list[dict[str, Any]] = []
+    for row in rows:
+        level: dict[str, Any] = {"sigma": row.sigma}
+        for view in VIEWS:
+            label = getattr(row, f"label_{view}")
+            level[view] = {"label": label, "name": names[label], "confidence": getattr(row, f"confidence_{view}")}
+        voted = None if row.label_maj is None else {"label": row.label_maj, "name": names[row.label_maj]}
+        levels.append(level | {"vote": voted})
+    return json.dumps({"image": image, "levels": levels}, ensure_ascii=False)
