@@ -86,12 +86,15 @@ def _read_file(root: str, entry: Entry, settings: Settings) -> bytes:
         raise Unusable("outside_root", f"{entry.path} leads outside of {above}")
     # Not blocking: a FIFO in the folder would hold the worker for ever.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise Unusable("not_a_file", f"{entry.path} is not a regular file")
         _check_bytes(status.st_size, settings)
-        return file.read(settings.max_bytes + 1)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(settings.max_bytes + 1)
+    finally:
+        os.close(handle)
 
 
 def _read_url(root: str, entry: Entry, settings: Settings) -> bytes:

@@ -1,0 +1,106 @@
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from servers import package_folder, postgres_server, redis_server
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from db.migrations import upgrade
+from db.session import connect, open_engine
+from db.settings import PREFIX, Settings
+
+numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings in the shell of whoever runs the tests must not colour them."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name."""
+    folder = Path(tempfile.mkdtemp(prefix="pytest-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url(short_folder: Path) -> Iterator[str]:
+    """A real Redis: the one at SMOOTHVOTE_TEST_BROKER_URL, else one of our own."""
+    if given := os.environ.get("SMOOTHVOTE_TEST_BROKER_URL"):
+        yield given
+        return
+    folder = short_folder / "redis"
+    folder.mkdir()
+    with redis_server(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(short_folder: Path) -> Iterator[str]:
+    """A real PostgreSQL: the one at SMOOTHVOTE_TEST_DATABASE_URL, else one of our own."""
+    if given := os.environ.get("SMOOTHVOTE_TEST_DATABASE_URL"):
+        yield given
+        return
+    folder = short_folder / "postgres"
+    folder.mkdir()
+    with postgres_server(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases, and drops them at the end."""
+    server = create_engine(make_url(postgres_url), isolation_level="AUTOCOMMIT")
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"smoothvote_test_{os.getpid()}_{next(numbers)}")
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {made[-1]}"))
+        return make_url(postgres_url).set(database=made[-1]).render_as_string(hide_password=False)
+
+    yield make
+    with server.connect() as connection:
+        for name in made:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'record.db'}"
+    url: str = request.getfixturevalue("new_postgres")()
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(database_url=database_url)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    """A migrated database of each kind."""
+    engine = open_engine(settings)
+    upgrade(engine)
+    engine.dispose()
+    engine = connect(settings)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Path]:
+    """Twenty photographs of ImageNet, named imagenet_<number>_<class index>.jpg."""
+    return sorted((package_folder("foolbox") / "data").glob("imagenet_*.jpg"))

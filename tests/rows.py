@@ -1,0 +1,81 @@
+"""Records made by hand, for tests that read or write them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from db import store
+from db.recipe import Preprocessing, Recipe, make_recipe
+from db.session import reading, writing
+from db.store import Claim, Entry, Failed, Predicted
+from db.tables import Image, Job
+
+LEVELS = (0.0, 0.25)
+RECIPE = make_recipe(model="efficientnet_lite0", levels=LEVELS)
+PREPROCESSING = Preprocessing(256, 224, "bilinear", True, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def record(
+    engine: Engine,
+    labels: Sequence[int | None],
+    *,
+    recipe: Recipe = RECIPE,
+    job_size: int = 4,
+    name: str = "a run",
+    fingerprint: str = "f" * 64,
+) -> str:
+    """A run over images with these labels; gives its id."""
+    entries = [Entry(path=f"{number}.jpg", label=label, bytes=100) for number, label in enumerate(labels)]
+    run_id = recipe.run_id(fingerprint)
+    with writing(engine) as session:
+        dataset_id = store.record_dataset(
+            session, name="images", root="/images", fingerprint=fingerprint, found=len(labels), entries=entries
+        )
+        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=job_size)
+    return run_id
+
+
+def take_due(engine: Engine, *, run_id: str | None = None, window: int = 100, lost_after: float | None = None) -> list[int]:
+    with writing(engine) as session:
+        return store.take_due(session, run_id=run_id, window=window, lost_after=lost_after)
+
+
+def jobs(engine: Engine, run_id: str) -> list[Job]:
+    with reading(engine) as session:
+        return list(session.scalars(select(Job).where(Job.run_id == run_id).order_by(Job.first)))
+
+
+def image_ids(engine: Engine, claim: Claim) -> list[int]:
+    return [image_id for image_id, _ in store.load_work(engine, claim).images]
+
+
+def all_image_ids(session: Session) -> list[int]:
+    return list(session.scalars(select(Image.id).order_by(Image.position)))
+
+
+def predicted(image_id: int, sigma: float, ns: int, ss: int, ds: int, voted: int | None) -> Predicted:
+    return Predicted(
+        image_id=image_id,
+        sigma=sigma,
+        label_ns=ns,
+        confidence_ns=0.5,
+        label_ss=ss,
+        confidence_ss=0.25,
+        label_ds=ds,
+        confidence_ds=0.75,
+        label_maj=voted,
+    )
+
+
+def failed(image_id: int, code: str = "truncated") -> Failed:
+    return Failed(image_id=image_id, code=code, message="why")
+
+
+def finish_all(engine: Engine, run_id: str, *, worker: str = "w") -> None:
+    """Does every job of a run, predicting class 1 for everything."""
+    for job in jobs(engine, run_id):
+        claim = store.claim(engine, job.id, worker=worker, lease=60)
+        assert claim
+        rows = [predicted(image, sigma, 1, 1, 1, 1) for image in image_ids(engine, claim) for sigma in LEVELS]
+        assert store.finish(engine, claim, rows, [])

@@ -1,0 +1,241 @@
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from db.errors import WRONG_USE, WrongUse
+from db.flags import RECIPE_FLAGS, read_classes, recipe_flags, recipe_from
+from db.recipe import Recipe
+
+#: sha256 of b"abc", the standard's own example.
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def recipe(*, preset: str | None = None, classes: Path | None = None, **given: Any) -> Recipe:
+    return recipe_from(preset=preset, classes=classes, **given)
+
+
+def refusal(**given: Any) -> str:
+    with pytest.raises(WrongUse) as caught:
+        recipe(**given)
+    assert caught.value.exit_code == WRONG_USE
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def shell(*arguments: str) -> Result:
+    @click.command
+    @recipe_flags
+    def command(**given: Any) -> None:
+        click.echo(recipe_from(**given).model_dump_json(exclude_none=True))
+
+    return CliRunner().invoke(command, arguments)
+
+
+def recipe_of(*arguments: str) -> Recipe:
+    result = shell(*arguments)
+    assert result.exit_code == 0, result.output
+    return Recipe.model_validate_json(result.stdout)
+
+
+# -- preset ------------------------------------------------------------------------------------------------------
+
+
+def test_without_flags_a_recipe_has_its_defaults() -> None:
+    assert recipe() == Recipe()
+    assert recipe(seed=None, levels=None, model=None, antialias=None) == Recipe()
+
+
+def test_the_preset_is_what_the_article_did() -> None:
+    assert recipe(preset="article").content() == {
+        "model": "torchvision/resnet50@IMAGENET1K_V1",
+        "levels": [0.0, 0.125, 0.25, 0.375],
+        "kernel_size": 5,
+        "kernel_sigma": 1.0,
+        "seed": 0,
+        "resize": 256,
+        "crop": 224,
+        "interpolation": "bilinear",
+        "antialias": False,
+        "grayscale": "skip",
+        "precision": "exact",
+    }
+
+
+def test_what_is_given_beats_the_preset() -> None:
+    mine = recipe(preset="article", levels=(0.5,), kernel_size=3, antialias=True, grayscale="convert", crop=None)
+    assert mine.levels == (0.5,)
+    assert mine.kernel_size == 3
+    assert mine.antialias is True
+    assert mine.grayscale == "convert"
+    assert (mine.resize, mine.crop, mine.interpolation) == (256, 224, "bilinear")
+
+
+def test_zero_and_no_are_given() -> None:
+    mine = recipe(preset="article", seed=0, levels=(0.0,), antialias=False)
+    assert (mine.seed, mine.levels, mine.antialias) == (0, (0.0,), False)
+
+
+def test_a_preset_is_for_any_model() -> None:
+    assert recipe(preset="article", model="timm/resnet18").content() == recipe(preset="article").content() | {
+        "model": "timm/resnet18"
+    }
+
+
+def test_a_preset_is_left_as_it_was() -> None:
+    recipe(preset="article", kernel_size=7)
+    assert recipe(preset="article").kernel_size == 5
+
+
+def test_what_does_not_fit_the_preset_is_refused() -> None:
+    assert refusal(preset="article", crop=257) == "crop 257 is larger than resize 256"
+
+
+# -- flags -------------------------------------------------------------------------------------------------------
+
+
+def test_every_field_but_the_checksum_has_a_flag() -> None:
+    @click.command
+    @recipe_flags
+    def command(**given: Any) -> None: ...
+
+    names = [parameter.name for parameter in command.params]
+    assert len(names) == len(RECIPE_FLAGS)
+    assert set(names) == set(Recipe.model_fields) - {"checkpoint_sha256"} | {"preset"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--model", "timm/resnet18"], "model", "timm/resnet18"),
+        (["--weights", "IMAGENET1K_V2"], "weights", "IMAGENET1K_V2"),
+        (["--levels", "0.5,0,0.25"], "levels", (0.0, 0.25, 0.5)),
+        (["--levels", " 0 , 1e-1 "], "levels", (0.0, 0.1)),
+        (["--kernel-size", "7"], "kernel_size", 7),
+        (["--kernel-sigma", "2"], "kernel_sigma", 2.0),
+        (["--seed", "12"], "seed", 12),
+        (["--resize", "232"], "resize", 232),
+        (["--crop", "200"], "crop", 200),
+        (["--interpolation", "bicubic"], "interpolation", "bicubic"),
+        (["--antialias"], "antialias", True),
+        (["--no-antialias"], "antialias", False),
+        (["--mean", "0.1,0.2,0.3"], "mean", (0.1, 0.2, 0.3)),
+        (["--std", "1,2,3"], "std", (1.0, 2.0, 3.0)),
+        (["--grayscale", "skip"], "grayscale", "skip"),
+        (["--precision", "bf16"], "precision", "bf16"),
+    ],
+    ids=lambda value: value[0].strip("-") if isinstance(value, list) else "",
+)
+def test_a_flag_sets_its_field_alone(arguments: list[str], field: str, value: Any) -> None:
+    assert recipe_of(*arguments) == Recipe(**{field: value})
+
+
+def test_the_preset_is_a_flag() -> None:
+    assert recipe_of("--preset", "article", "--seed", "3") == recipe(preset="article", seed=3)
+
+
+@pytest.mark.parametrize("text", ["0,x", "", "0,,1", "0;1"])
+def test_levels_are_numbers_between_commas(text: str) -> None:
+    result = shell("--levels", text)
+    assert result.exit_code == WRONG_USE
+    assert f"{text!r} is not numbers between commas, as 0,0.125,0.25" in result.output
+
+
+# -- classes -----------------------------------------------------------------------------------------------------
+
+
+def test_classes_are_the_files_lines(tmp_path: Path) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_bytes("cat\r\n  hot dog \n\nÄgypten\n".encode())
+    assert read_classes(file) == ("cat", "hot dog", "Ägypten")
+    assert recipe(classes=file) == Recipe(classes=("cat", "hot dog", "Ägypten"))
+    assert recipe_of("--classes", str(file)).class_count == 3
+
+
+def test_classes_are_recorded_and_not_their_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("cat\ndog\n")
+    (tmp_path / "b.txt").write_text("cat\ndog")
+    assert recipe(classes=tmp_path / "a.txt").run_id("f") == recipe(classes=tmp_path / "b.txt").run_id("f")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"cat\n", b"cat\ndog\ncat\n"], ids=["empty", "blank", "one", "twice"]
+)
+def test_classes_are_two_or_more_and_differ(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_bytes(content)
+    assert refusal(classes=file) == f"--classes {file}: needs two class names or more, one a line, each once"
+
+
+def test_classes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_bytes(b"caf\xe9\nbar\n")
+    assert refusal(classes=file) == f"--classes {file}: not UTF-8 text"
+
+
+def test_a_missing_file_of_classes_is_named(tmp_path: Path) -> None:
+    assert refusal(classes=tmp_path / "no.txt") == f"--classes {tmp_path}/no.txt: No such file or directory"
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoints_sha256_is_part_of_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    file.write_bytes(b"abc")
+    mine = recipe(model=str(file), arch="timm/resnet18")
+    assert mine == Recipe(model=str(file), arch="timm/resnet18", checkpoint_sha256=ABC)
+
+
+def test_weights_may_be_a_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"abc")
+    mine = recipe(model="torchvision/resnet18", weights=str(file))
+    assert mine == Recipe(model="torchvision/resnet18", weights=str(file), checkpoint_sha256=ABC)
+
+
+def test_named_weights_have_no_sha256_yet() -> None:
+    assert recipe(weights="IMAGENET1K_V2").checkpoint_sha256 is None
+
+
+def test_an_edited_checkpoint_is_another_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    file.write_bytes(b"abc")
+    before = recipe(model=str(file), arch="timm/resnet18")
+    file.write_bytes(b"abd")
+    after = recipe(model=str(file), arch="timm/resnet18")
+    assert before.run_id("f") != after.run_id("f")
+    file.write_bytes(b"abc")
+    assert recipe(model=str(file), arch="timm/resnet18").run_id("f") == before.run_id("f")
+
+
+def test_a_checkpoint_is_the_same_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    file = tmp_path / "w.pth"
+    file.write_bytes(b"abc")
+    absolute = recipe(model=str(file), arch="timm/resnet18")
+    monkeypatch.chdir(tmp_path)
+    assert recipe(model="w.pth", arch="timm/resnet18") == absolute
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert recipe(model="~/w.pth", arch="timm/resnet18") == absolute
+
+
+@pytest.mark.parametrize("flag", ["model", "weights"])
+def test_a_missing_checkpoint_is_named_with_its_flag(tmp_path: Path, flag: str) -> None:
+    file = tmp_path / "no.pth"
+    given = {flag: str(file)} | ({"arch": "timm/resnet18"} if flag == "model" else {})
+    message = refusal(**given)
+    assert message == f"--{flag} {file}: No such file or directory; name a .safetensors or .pth file"
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").mkdir()
+    assert f"--weights {tmp_path}/w.pth: Is a directory" in refusal(weights=str(tmp_path / "w.pth"))
+
+
+def test_a_checkpoint_without_architecture_is_told_so_before_it_is_looked_for(tmp_path: Path) -> None:
+    message = refusal(model=str(tmp_path / "no.pth"))
+    assert "--arch" in message
+    assert "No such file" not in message
