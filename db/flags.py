@@ -1,6 +1,7 @@
 """The flags that make a recipe, shared by every command that takes one."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,8 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
     recipe = make_recipe(**fields)
     if recipe.checkpoint is None:
         return recipe
-    file = Path(recipe.checkpoint).expanduser().absolute()
     where = "model" if recipe.is_checkpoint(recipe.model) else "weights"
+    file = Path(os.path.abspath(os.path.expanduser(recipe.checkpoint)))
     try:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -87,9 +88,10 @@ def read_classes(file: Path) -> tuple[str, ...]:
         WrongUse: if it cannot be read, or names a class twice, or fewer than two.
     """
     try:
-        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUse(f"--classes {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise WrongUse(f"--classes {file}: {why}; give a text file of class names, one a line") from None
     if len(names) < 2 or len(set(names)) != len(names):
         raise WrongUse(f"--classes {file}: needs two class names or more, one a line, each once")
     return names

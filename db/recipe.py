@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -20,7 +19,8 @@ IMAGENET_CLASSES = 1000
 #: A checkpoint on disk; read by the worker as tensors only.
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
 
-Triple = tuple[float, float, float]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Triple = tuple[Finite, Finite, Finite]
 Sigma = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 
 
@@ -36,7 +36,9 @@ class Preprocessing(NamedTuple):
 
 
 def _ascending(levels: Any) -> Any:
-    return tuple(sorted(levels)) if isinstance(levels, list | tuple) else levels
+    if not isinstance(levels, list | tuple) or not all(isinstance(level, int | float) for level in levels):
+        return levels
+    return tuple(sorted(level + 0.0 for level in levels))  # and no -0.0, which is 0 by another name
 
 
 class Recipe(BaseModel):
@@ -76,13 +78,13 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
         if len(set(self.levels)) != len(self.levels):
-            raise ValueError("the same noise level is given twice")
+            raise ValueError("--levels: the same noise level is given twice")
         if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel size {self.kernel_size} is even; a centred kernel is odd")
+            raise ValueError(f"--kernel-size: {self.kernel_size} is even; a centred kernel is odd")
         if self.resize and self.crop and self.crop > self.resize:
-            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
-        if self.std and not all(value > 0 and math.isfinite(value) for value in self.std):
-            raise ValueError("std must be above 0")
+            raise ValueError(f"--crop: {self.crop} is larger than the resized short side, {self.resize}")
+        if self.std and min(self.std) <= 0:
+            raise ValueError("--std: must be above 0")
         if self.is_checkpoint(self.model):
             if not self.arch:
                 raise ValueError(f"{self.model} is a checkpoint: name its architecture with --arch, as timm/resnet18")
@@ -96,7 +98,7 @@ class Recipe(BaseModel):
     @staticmethod
     def is_checkpoint(name: str) -> bool:
         """Whether a model or weights name is a checkpoint file's."""
-        return name.endswith(CHECKPOINT_SUFFIXES)
+        return name.lower().endswith(CHECKPOINT_SUFFIXES)
 
     @property
     def checkpoint(self) -> str | None:
@@ -120,8 +122,12 @@ class Recipe(BaseModel):
 
     def run_id(self, fingerprint: str) -> str:
         """A run's identity is its content: 16 hex digits of sha256 over this recipe and the dataset's fingerprint."""
-        content = json.dumps([METHOD, self.content(), fingerprint], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        content = self.content()
+        if self.checkpoint:
+            # A checkpoint is what it holds, not where it lies.
+            content["weights" if self.weights else "model"] = self.checkpoint_sha256
+        text = json.dumps([METHOD, content, fingerprint], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _check_name(name: str) -> None:
@@ -142,7 +148,8 @@ def make_recipe(**fields: Any) -> Recipe:
     try:
         return Recipe(**fields)
     except ValidationError as error:
-        raise WrongUse("; ".join(_explain(dict(line)) for line in error.errors())) from None
+        by_field = {line["loc"][:1]: _explain(dict(line)) for line in reversed(error.errors())}
+        raise WrongUse("; ".join(reversed(by_field.values()))) from None
 
 
 def _explain(line: dict[str, Any]) -> str:
@@ -150,4 +157,6 @@ def _explain(line: dict[str, Any]) -> str:
     if not line["loc"]:
         return message
     flag = "--" + str(line["loc"][0]).replace("_", "-")
+    if flag in ("--mean", "--std") and line["type"] in ("missing", "too_long"):
+        return f"{flag}: three numbers, one a channel (given: {line['input']})"
     return f"{flag}: {message[0].lower()}{message[1:]} (given: {line['input']})"

@@ -36,9 +36,9 @@ class Settings(BaseSettings):
     #: Most jobs on the queue at once; the rest wait in the database.
     window: int = Field(default=256, gt=0)
     #: A claimed job whose worker is silent for so many seconds is given to another.
-    lease: float = Field(default=60, gt=0)
+    lease: float = Field(default=60, gt=0, allow_inf_nan=False)
     #: A job sent so many seconds ago that nobody claimed, with the queue empty, was lost on the way: it is sent again.
-    lost_after: float = Field(default=30, gt=0)
+    lost_after: float = Field(default=30, gt=0, allow_inf_nan=False)
     #: A job that was claimed so often and never finished is split, down to the one image that does it.
     max_attempts: int = Field(default=3, gt=0)
 
@@ -98,4 +98,5 @@ def load_settings() -> Settings:
         line = error.errors()[0]
         name = PREFIX + str(line["loc"][0]).upper()
         shown = "" if name.endswith("_URL") else f" (it is {os.environ.get(name)!r})"
-        raise WrongUse(f"{name}: {line['msg'][0].lower()}{line['msg'][1:]}{shown}") from None
+        said = "must be auto, cpu or cuda:N" if name.endswith("_DEVICE") else line["msg"][0].lower() + line["msg"][1:]
+        raise WrongUse(f"{name}: {said}{shown}") from None

@@ -93,7 +93,17 @@ def record_run(session: Session, *, run_id: str, dataset_id: int, name: str, rec
     row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content()}
     added = session.execute(_insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
     if added is None:
-        again = update(Run).where(Run.id == run_id).values(name=name, submitted_at=now(), cancelled_at=None)
+        again = (
+            update(Run)
+            .where(Run.id == run_id)
+            .values(
+                # The same content; a checkpoint may lie elsewhere now.
+                name=name,
+                recipe=recipe.content(),
+                submitted_at=now(),
+                cancelled_at=None,
+            )
+        )
         session.execute(again)
         return False
     spans = [(first, min(first + job_size, size) - 1) for first in range(0, size, job_size)]

@@ -42,7 +42,8 @@ class Labels:
 
     def by_index(self, name: str) -> int | None:
         """The number of the model's output."""
-        return int(name) if name.isascii() and name.isdigit() and int(name) < self.count else None
+        short = name.isascii() and name.isdigit() and len(name) < 10
+        return int(name) if short and int(name) < self.count else None
 
     def by_file(self, stem: str) -> int | None:
         """The class in a flat folder's file name: ``n01440764_tench`` or ``ILSVRC2012_val_00000001``.

@@ -41,7 +41,8 @@ def run_here(
         SystemExit: with INCOMPLETE, if it was interrupted.
     """
     # Told to end, it ends its children in order, as at Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.default_int_handler)
     with ExitStack() as stack:
         folder = stack.enter_context(home(settings))
         if settings.embedded_database:

@@ -36,7 +36,9 @@ def record(
     return run_id
 
 
-def take_due(engine: Engine, *, run_id: str | None = None, window: int = 100, lost_after: float | None = None) -> list[int]:
+def take_due(
+    engine: Engine, *, run_id: str | None = None, window: int = 100, lost_after: float | None = None
+) -> list[int]:
     with writing(engine) as session:
         return store.take_due(session, run_id=run_id, window=window, lost_after=lost_after)
 

@@ -16,8 +16,8 @@ NOBODY = 65534
 
 def package_folder(name: str) -> Path:
     package = importlib.util.find_spec(name)
-    assert package and package.origin, f"{name} is not installed: make install"
-    return Path(package.origin).parent
+    assert package is not None, f"{name} is not installed: make install"
+    return Path(str(package.origin)).parent
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_a_preset_is_left_as_it_was() -> None:
 
 
 def test_what_does_not_fit_the_preset_is_refused() -> None:
-    assert refusal(preset="article", crop=257) == "crop 257 is larger than resize 256"
+    assert refusal(preset="article", crop=257) == "--crop: 257 is larger than the resized short side, 256"
 
 
 # -- flags -------------------------------------------------------------------------------------------------------
@@ -172,11 +172,14 @@ def test_classes_are_two_or_more_and_differ(tmp_path: Path, content: bytes) -> N
 def test_classes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "classes.txt"
     file.write_bytes(b"caf\xe9\nbar\n")
-    assert refusal(classes=file) == f"--classes {file}: not UTF-8 text"
+    assert refusal(classes=file) == f"--classes {file}: not UTF-8 text; give a text file of class names, one a line"
 
 
 def test_a_missing_file_of_classes_is_named(tmp_path: Path) -> None:
-    assert refusal(classes=tmp_path / "no.txt") == f"--classes {tmp_path}/no.txt: No such file or directory"
+    assert (
+        refusal(classes=tmp_path / "no.txt")
+        == f"--classes {tmp_path}/no.txt: No such file or directory; give a text file of class names, one a line"
+    )
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------

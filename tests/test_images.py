@@ -70,7 +70,7 @@ def test_colour_that_happens_to_be_grey_is_not_skipped() -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_and_not_cut_off(form: str) -> None:
     # Pillow's own convert("RGB") gives 254 on average of this ramp, which has 127.5.
-    ramp = Image.fromarray((GRADIENT.astype(np.uint16) * 257))
+    ramp = Image.fromarray(GRADIENT.astype(np.uint16) * 257)
     assert ramp.mode == "I;16"
     pixels = opened(encoded(ramp, form)).image
     assert torch.allclose(pixels[0], torch.from_numpy(GRADIENT) / 255, atol=1e-4)

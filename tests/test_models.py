@@ -121,9 +121,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_unread(tmp_path: Path) -> N
 def test_a_checkpoint_of_another_architecture_is_refused(checkpoint: Path) -> None:
     with pytest.raises(Refusal, match="does not fit the architecture"):
         load(
-            recipe(
-                model=str(checkpoint / "mine.pth"), arch="torchvision/resnet18", classes=checkpoint / "classes.txt"
-            )
+            recipe(model=str(checkpoint / "mine.pth"), arch="torchvision/resnet18", classes=checkpoint / "classes.txt")
         )
 
 

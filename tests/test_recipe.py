@@ -169,22 +169,24 @@ def test_a_model_may_be_bundled_or_from_torchvision_or_timm(name: str) -> None:
         ({"levels": (0.1, 10.5)}, ["--levels:", "less than or equal to 10", "(given: 10.5)"]),
         ({"levels": (float("nan"),)}, ["--levels:", "finite", "(given: nan)"]),
         ({"levels": (float("inf"),)}, ["--levels:", "(given: inf)"]),
-        ({"levels": (0.25, 0.125, 0.25)}, ["the same noise level is given twice"]),
+        ({"levels": (0.25, 0.125, 0.25)}, ["--levels: the same noise level is given twice"]),
         ({"kernel_size": 1}, ["--kernel-size:", "greater than or equal to 3", "(given: 1)"]),
         ({"kernel_size": 65}, ["--kernel-size:", "less than or equal to 63", "(given: 65)"]),
-        ({"kernel_size": 4}, ["kernel size 4 is even", "a centred kernel is odd"]),
+        ({"kernel_size": 4}, ["--kernel-size: 4 is even", "a centred kernel is odd"]),
         ({"kernel_sigma": 0.0}, ["--kernel-sigma:", "greater than 0", "(given: 0.0)"]),
         ({"kernel_sigma": float("nan")}, ["--kernel-sigma:", "finite"]),
         ({"seed": -1}, ["--seed:", "greater than or equal to 0", "(given: -1)"]),
         ({"seed": 2**63}, ["--seed:", "less than 9223372036854775808"]),
         ({"resize": 0}, ["--resize:", "greater than or equal to 1"]),
         ({"crop": 2049}, ["--crop:", "less than or equal to 2048"]),
-        ({"resize": 224, "crop": 225}, ["crop 225 is larger than resize 224"]),
+        ({"resize": 224, "crop": 225}, ["--crop: 225 is larger than the resized short side, 224"]),
         ({"interpolation": "nearest"}, ["--interpolation:", "'bilinear' or 'bicubic'", "(given: nearest)"]),
         ({"grayscale": "drop"}, ["--grayscale:", "'convert' or 'skip'"]),
         ({"precision": "fp16"}, ["--precision:", "'exact' or 'bf16'"]),
-        ({"std": (1.0, 0.0, 1.0)}, ["std must be above 0"]),
-        ({"std": (1.0, float("inf"), 1.0)}, ["std must be above 0"]),
+        ({"std": (1.0, 0.0, 1.0)}, ["--std: must be above 0"]),
+        ({"std": (1.0, float("inf"), 1.0)}, ["--std:", "finite"]),
+        ({"mean": (float("nan"), 0.0, 0.0)}, ["--mean:", "finite"]),
+        ({"mean": (0.0, 0.0)}, ["--mean: three numbers, one a channel"]),
         ({"sigma": 1}, ["--sigma:"]),
     ],
 )
@@ -198,6 +200,23 @@ def test_every_wrong_value_is_named_at_once() -> None:
     message = refusal(seed=-1, crop=0)
     assert "--seed:" in message
     assert "--crop:" in message
+
+
+def test_one_wrong_value_is_told_once() -> None:
+    assert refusal(levels=(-0.1,)).count("--levels") == 1
+
+
+def test_minus_zero_is_zero() -> None:
+    assert make_recipe(levels=(-0.0,)).run_id("f") == make_recipe(levels=(0.0,)).run_id("f")
+
+
+def test_a_checkpoint_is_what_it_holds_and_not_where_it_lies() -> None:
+    given = {"arch": "timm/resnet18", "checkpoint_sha256": "a" * 64}
+    here, there = (make_recipe(model=f"/{place}/mine.pth", **given) for place in ("here", "there"))
+    assert here.run_id("f") == there.run_id("f")
+    assert make_recipe(model="/here/mine.pth", arch="timm/resnet18", checkpoint_sha256="b" * 64).run_id(
+        "f"
+    ) != here.run_id("f")
 
 
 def test_limits_themselves_are_allowed() -> None:

@@ -10,7 +10,7 @@ from db.flags import recipe_flags, recipe_from
 from db.settings import PREFIX
 
 #: glibc hands large blocks back to the kernel at every free, and each forward pass then faults them in again. Keeping
-#: them makes EfficientNet-Lite0 on a CPU 1.6 to 2 times as fast (batches of 24 and 48 views). Read at a process's start.
+#: them makes EfficientNet-Lite0 on a CPU 1.6 to 2 times as fast (batches of 24 and 48 views). Read at start.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),

@@ -108,7 +108,7 @@ def _torchvision(name: str, recipe: Recipe) -> tuple[nn.Module, Preprocessing]:
     if name not in models.list_models(module=models):
         raise Refusal(f"torchvision has no classifier {name!r}{_nearest(name, models.list_models(module=models))}")
     enum = models.get_model_weights(name)
-    named = (tag or recipe.weights or "DEFAULT") if recipe.checkpoint is None else (tag or "DEFAULT")
+    named = (None if recipe.checkpoint else recipe.weights) or tag or "DEFAULT"
     if named not in enum.__members__:
         raise Refusal(f"torchvision/{name} has no weights {named!r}: it has {', '.join(enum.__members__)}")
     weights = enum[named]

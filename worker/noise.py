@@ -21,7 +21,8 @@ def draw(digest: bytes, seed: int, height: int, width: int) -> torch.Tensor:
         (3, H, W) float32 on the CPU.
     """
     key = hashlib.sha256(digest + seed.to_bytes(8, "big")).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big"))
+    # PyTorch's CPU generator takes 32 bits of a seed, and would drop the rest without a word.
+    generator = torch.Generator().manual_seed(int.from_bytes(key[:4], "big"))
     return torch.randn(3, height, width, generator=generator)
 
 

@@ -1,0 +1,27 @@
+# Two commands do all set-up: `make demo` and `make test`. Both need python3 (3.11 or later) and a package index.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test lint clean
+
+install: .venv/installed
+
+# One pip call for all of it: torch and torchvision must be chosen together, as a matched pair.
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	touch $@
+
+demo: install
+	$(BIN)/smoothvote demo
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .smoothvote .mypy_cache .pytest_cache .ruff_cache *.egg-info demo.png

@@ -1,0 +1,98 @@
+"""A manifest: a .csv or .jsonl file with a row ``file_name,label`` an image. Also what --labels takes."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from db.errors import WrongUse
+from producer.labels import Labels
+from producer.place import Place
+
+SUFFIXES = (".csv", ".jsonl")
+HEADER = "file_name,label"
+
+
+def is_manifest(place: Place) -> bool:
+    """Whether a place is a manifest, by its name."""
+    return place.name.lower().endswith(SUFFIXES)
+
+
+def read_manifest(place: Place, labels: Labels | None) -> dict[str, int | None]:
+    """Path → label, in the file's order.
+
+    Args:
+        place: the file.
+        labels: the model's classes; None leaves the labels unread.
+
+    Raises:
+        WrongUse: naming the line that is not usable.
+    """
+    rows: dict[str, int | None] = {}
+    try:
+        for number, row in _rows(place):
+            where = f"{place.shown} line {number}"
+            path = _path(row.get("file_name"), where)
+            if path in rows:
+                raise WrongUse(f"{where}: {path} is listed twice")
+            rows[path] = _label(row.get("label"), labels, where) if labels else None
+    except UnicodeDecodeError:
+        raise WrongUse(f"{place.shown}: not UTF-8 text: save it as UTF-8") from None
+    if not rows:
+        raise WrongUse(f"{place.shown}: no rows in it; it needs {HEADER} and a row an image")
+    return rows
+
+
+def _rows(place: Place) -> Iterator[tuple[int, dict[str, Any]]]:
+    with place.open_text() as opened:
+        if place.name.lower().endswith(".jsonl"):
+            for number, line in enumerate(opened, 1):
+                if line.strip():
+                    yield number, _json(line, f"{place.shown} line {number}")
+            return
+        table = csv.DictReader(opened, skipinitialspace=True, strict=True)
+        try:
+            table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
+            if "file_name" not in table.fieldnames:
+                raise WrongUse(f"{place.shown}: its first line must be the header {HEADER}")
+            for row in table:
+                yield table.line_num, row
+        except csv.Error as error:
+            raise WrongUse(f"{place.shown} line {table.line_num + 1}: {error}") from None
+
+
+def _json(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise WrongUse(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
+    except (ValueError, RecursionError):
+        raise WrongUse(f"{where}: not JSON that can be read: a number too long, or too deep") from None
+    return row if isinstance(row, dict) else {}
+
+
+def _path(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise WrongUse(f"{where}: no file_name; each row needs {HEADER} (the label may be empty)")
+    path = PurePosixPath(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise WrongUse(f"{where}: {value!r} is no file's name: it holds half a character") from None
+    if path.is_absolute() or ".." in path.parts or "\0" in value:
+        raise WrongUse(f"{where}: {value!r} leaves the manifest's folder; paths are relative to it")
+    return path.as_posix()
+
+
+def _label(value: Any, labels: Labels, where: str) -> int | None:
+    name = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if value is None or name == "":
+        return None
+    index = labels.find(name) if name else None
+    if index is None:
+        known = f"by wnid, name or index below {labels.count}"
+        raise WrongUse(
+            f"{where}: label {value!r:.100} is no class of the model ({known}); --labels none measures without"
+        )
+    return index

@@ -1,0 +1,203 @@
+"""A place where images are: a folder of this machine, or one behind a URL. Names, sizes and times, never pixels."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from db.errors import SmoothvoteError, WrongUse
+from db.settings import Settings
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+#: What different stores call the mark of a file's version.
+VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
+
+
+class File(NamedTuple):
+    """A file below a place, with what tells it from a later one of the same name."""
+
+    path: str
+    #: In bytes; None where it is not there.
+    size: int | None
+    #: Time or tag of its last change.
+    version: str | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder, or a file in one: as the person named it, and as it is found."""
+
+    shown: str
+    #: None for a folder of this machine.
+    url: str | None
+    folder: Path
+
+    @classmethod
+    def of(cls, location: str, settings: Settings) -> "Place":
+        """The place that a person named.
+
+        Raises:
+            WrongUse: if it is a URL of a scheme that is not allowed.
+        """
+        if "://" not in location and "::" not in location:
+            return cls(location, None, _absolute(location))
+        scheme, _, rest = location.partition("://")
+        scheme = scheme.lower()
+        if "::" in location or scheme not in settings.schemes:
+            allowed = ", ".join(sorted(settings.schemes))
+            raise WrongUse(
+                f"{location}: {scheme} URLs are not allowed here, {allowed} are; SMOOTHVOTE_URL_SCHEMES changes that"
+            )
+        if scheme == "file":
+            return cls(location, None, _absolute(unquote(urlsplit(location).path)))
+        return cls(location, f"{scheme}://{rest.rstrip('/')}", Path())
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return PurePosixPath(self.url or self.folder).name or "images"
+
+    @property
+    def parent(self) -> "Place":
+        """The folder that it is in."""
+        return Place(self.shown, self.url and self.url.rpartition("/")[0], self.folder.parent)
+
+    def root(self, settings: Settings) -> str:
+        """How workers are to find it: relative to SMOOTHVOTE_IMAGE_ROOT where that is set.
+
+        Raises:
+            WrongUse: if it is not below that.
+        """
+        if self.url or settings.image_root is None:
+            return self.url or str(self.folder)
+        above = _absolute(str(settings.image_root))
+        if not self.folder.is_relative_to(above):
+            raise WrongUse(f"{self.shown} is not below SMOOTHVOTE_IMAGE_ROOT ({above}), where workers look for images")
+        return self.folder.relative_to(above).as_posix()
+
+    def images(self) -> tuple[list[File], int]:
+        """Every image in all folders below, by its name, sorted; and how many other files there are.
+
+        Raises:
+            WrongUse: if there is no such folder, it cannot be read, or a name in it is not text.
+        """
+        with errors(self):
+            everything = sorted(_walk_url(self.url) if self.url else _walk_folder(self.folder))
+        for file in everything:
+            if not _is_text(file.path):
+                raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
+        found = [file for file in everything if PurePosixPath(file.path).suffix.lower() in IMAGE_SUFFIXES]
+        return found, len(everything) - len(found)
+
+    def files(self, paths: Sequence[str]) -> list[File]:
+        """The files at these paths below; one that is not there has no size: its worker finds it missing.
+
+        Raises:
+            WrongUse: if the place cannot be reached.
+        """
+        if self.url is None:
+            return [_stat(self.folder / path, path) for path in paths]
+        with errors(self), ThreadPoolExecutor(16) as threads:
+            return list(threads.map(_remote_stat(self.url), paths))
+
+    @contextmanager
+    def open_text(self) -> Iterator[IO[str]]:
+        """The text of the file at this place.
+
+        Raises:
+            WrongUse: if it cannot be read.
+        """
+        with errors(self):
+            opened = fsspec.open(self.url or str(self.folder), "rt", encoding="utf-8-sig", newline="").open()
+        with opened:
+            yield opened
+
+
+@contextmanager
+def errors(place: Place) -> Iterator[None]:
+    """Turns whatever a file system says into one line about the place."""
+    remedy = "name a folder of images, a .csv or .jsonl manifest, or a URL of these"
+    try:
+        yield
+    except SmoothvoteError:
+        raise
+    except FileNotFoundError:
+        raise WrongUse(f"{place.shown}: no such file or folder; {remedy}") from None
+    except OSError as error:
+        raise WrongUse(f"{place.shown}: {error.strerror or error}; {remedy}") from None
+    except Exception as error:
+        # Behind a URL is somebody's client library: what it raises has no common class, and may hold its keys.
+        if place.url is None:
+            raise
+        raise WrongUse(f"{place.shown}: {type(error).__name__}; are its packages and credentials here?") from None
+
+
+def _absolute(path: str) -> Path:
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))
+    except RuntimeError:
+        raise WrongUse(f"{path}: there is no such user") from None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _walk_folder(folder: Path) -> Iterator[File]:
+    if not folder.is_dir():
+        raise NotADirectoryError(0, "not a folder" if folder.exists() else "no such folder")
+    seen = set()
+    # Links to folders are followed, as people make subsets of them; each folder once, or a loop would never end.
+    for above, folders, names in os.walk(folder, followlinks=True):
+        if (here := os.path.realpath(above)) in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                path = Path(above, name)
+                yield _stat(path, path.relative_to(folder).as_posix())
+
+
+def _stat(path: Path, shown: str) -> File:
+    try:
+        stat = path.stat()
+    except OSError:
+        return File(shown, None, None)
+    return File(shown, stat.st_size, str(stat.st_mtime_ns))
+
+
+def _walk_url(url: str) -> Iterator[File]:
+    filesystem, root = fsspec.core.url_to_fs(url)
+    for whole, info in filesystem.find(root, detail=True).items():
+        path = whole.removeprefix(root).lstrip("/")
+        if not any(part.startswith(".") for part in path.split("/")):
+            yield _remote_file(path, info)
+
+
+def _remote_stat(url: str) -> Callable[[str], File]:
+    filesystem, root = fsspec.core.url_to_fs(url)
+
+    def stat(path: str) -> File:
+        try:
+            return _remote_file(path, filesystem.info(f"{root}/{path}"))
+        except FileNotFoundError:
+            return File(path, None, None)
+
+    return stat
+
+
+def _remote_file(path: str, info: dict[str, Any]) -> File:
+    version = next((info[key] for key in VERSION_KEYS if key in info), None)
+    return File(path, info.get("size"), None if version is None else str(version))

@@ -1,0 +1,49 @@
+"""The command line as a person calls it, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: What is measured end to end: the bundled model, as the article measures.
+ARTICLE = ("--model", "efficientnet_lite0", "--preset", "article")
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "smoothvote", *map(str, words)]
+
+
+def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "200", **(given or {})}
+
+
+def smoothvote(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, code: int = 0, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end; anything but the expected exit code fails the test, with what was said."""
+    done = subprocess.run(
+        command(*words), cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=timeout, check=False
+    )
+    logs = "".join(log.read_text() for log in cwd.glob(".smoothvote/worker.log"))
+    assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}\n{logs}"
+    return done
+
+
+def rows(run: str, *, cwd: Path, env: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Everything that is stored of a run, image by image."""
+    said = smoothvote("images", run, "--format", "jsonl", cwd=cwd, env=env).stdout
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def assert_same_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Label for label, and each confidence within 1e-3."""
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        for name, value in theirs.items():
+            if name.startswith("confidence") and value is not None:
+                assert abs(ours[name] - value) < 1e-3, (ours, theirs)
+            else:
+                assert ours[name] == value, (ours, theirs)

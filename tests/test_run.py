@@ -1,0 +1,252 @@
+"""The real thing, end to end: real photographs, the bundled model's real weights, real Redis, PostgreSQL and SQLite."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ARTICLE, assert_same_rows, command, environment, rows, smoothvote
+from PIL import Image
+
+IMAGES = 12
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory, photographs: list[Path]) -> Path:
+    """Photographs, labelled by a manifest, at two noise levels' worth of work for some seconds."""
+    folder = tmp_path_factory.mktemp("photographs")
+    lines = ["file_name,label"]
+    for photograph in photographs[:IMAGES]:
+        shutil.copy2(photograph, folder)
+        lines.append(f"{photograph.name},{photograph.stem.split('_')[2]}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder / "labels.csv"
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A folder in which the run was made with nothing installed, and its report."""
+    cwd = tmp_path_factory.mktemp("embedded")
+    done = smoothvote("run", folder, *ARTICLE, "--format", "json", cwd=cwd)
+    return cwd, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def expected(embedded: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
+    return rows("latest", cwd=embedded[0])
+
+
+@contextmanager
+def workers(count: int, *, cwd: Path, env: dict[str, str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    with (cwd / "workers.log").open("wb") as log:
+        started = [
+            subprocess.Popen(command("worker"), cwd=cwd, env=environment(env), stdout=log, stderr=log)
+            for _ in range(count)
+        ]
+        try:
+            yield started
+        finally:
+            for worker in started:
+                worker.terminate()
+            for worker in started:
+                worker.wait(60)
+
+
+def test_a_folder_of_photographs_becomes_a_complete_report(embedded: tuple[Path, dict[str, Any]]) -> None:
+    report = embedded[1]
+    assert report["complete"] is True
+    assert [level["sigma"] for level in report["levels"]] == [0, 0.125, 0.25, 0.375]
+    for level in report["levels"]:
+        assert (level["expected"], level["predicted"], level["labelled"]) == (IMAGES, IMAGES, IMAGES)
+        assert level["reject_rate"] + level["coverage"] == pytest.approx(1)
+    assert len(report["run"]["weights_sha256"]) == 64
+    # Right on at least 9 of 12 clean photographs: chance would be 1 in 1000 on each.
+    assert report["levels"][0]["acc_ns"] >= 0.75
+    assert report["levels"][3]["acc_ns"] < report["levels"][0]["acc_ns"]
+
+
+def test_the_same_command_again_sends_nothing_and_says_the_same(
+    embedded: tuple[Path, dict[str, Any]], folder: Path
+) -> None:
+    cwd, report = embedded
+    (cwd / ".smoothvote" / "worker.log").unlink()
+    again = smoothvote("run", folder, *ARTICLE, "--format", "json", cwd=cwd)
+    assert json.loads(again.stdout) == report
+    assert not (cwd / ".smoothvote" / "worker.log").exists()  # no worker was even started
+
+
+def test_nothing_of_a_run_is_left_behind_when_it_ends(embedded: tuple[Path, dict[str, Any]]) -> None:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(embedded[0]) not in listed
+
+
+def test_rows_are_the_same_with_two_workers_and_other_jobs(
+    tmp_path: Path, folder: Path, expected: list[dict[str, Any]]
+) -> None:
+    smoothvote("run", folder, *ARTICLE, "--workers", "2", "--job-size", "5", cwd=tmp_path)
+    assert_same_rows(rows("latest", cwd=tmp_path), expected)
+
+
+def test_rows_are_the_same_on_postgresql_with_a_separate_redis_and_workers_of_their_own(
+    tmp_path: Path, folder: Path, expected: list[dict[str, Any]], redis_url: str, new_postgres: Callable[[], str]
+) -> None:
+    env = {"SMOOTHVOTE_DATABASE_URL": new_postgres(), "SMOOTHVOTE_BROKER_URL": redis_url}
+    smoothvote("db", "upgrade", cwd=tmp_path, env=env)
+    submitted = smoothvote("submit", folder, *ARTICLE, "--job-size", "7", cwd=tmp_path, env=env)
+    run_id = submitted.stdout.strip()
+    assert submitted.stdout == f"{run_id}\n"
+    assert smoothvote("report", run_id, cwd=tmp_path, env=env, code=3).stdout.count("INCOMPLETE") == 1
+    with workers(2, cwd=tmp_path, env=env):
+        smoothvote("watch", run_id[:6], cwd=tmp_path, env=env)
+    assert_same_rows(rows(run_id, cwd=tmp_path, env=env), expected)
+    assert "0 jobs sent" in smoothvote("submit", folder, *ARTICLE, cwd=tmp_path, env=env).stderr
+    listed = json.loads(smoothvote("runs", "--json", cwd=tmp_path, env=env).stdout)
+    assert (listed["id"], listed["complete"], listed["done"]) == (run_id, True, IMAGES)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_interrupted_half_way_is_resumed_by_the_same_command(
+    tmp_path: Path, folder: Path, expected: list[dict[str, Any]], how: signal.Signals
+) -> None:
+    words = ("run", folder, *ARTICLE, "--job-size", "2")
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=said, stderr=said)
+    try:
+        for _ in range(600):
+            if done := _jobs_done(tmp_path):
+                break
+            time.sleep(0.1)
+        process.send_signal(how)
+        code = process.wait(60)
+    finally:
+        process.kill()
+    said_text = (tmp_path / "said").read_text()
+    assert done, said_text
+    if how != signal.SIGKILL:
+        assert code == 3
+        assert said_text.splitlines()[-1] == "smoothvote: stopped; the same command resumes"
+    assert 0 < _jobs_done(tmp_path) < IMAGES / 2
+    smoothvote(*words, cwd=tmp_path)
+    assert_same_rows(rows("latest", cwd=tmp_path), expected)
+
+
+def _jobs_done(cwd: Path) -> int:
+    done = subprocess.run(command("runs", "--json"), cwd=cwd, env=environment(), capture_output=True, text=True)
+    return json.loads(done.stdout)["done"] // 2 if done.returncode == 0 and done.stdout else 0
+
+
+def test_two_commands_in_one_folder_do_not_meet(tmp_path: Path, folder: Path) -> None:
+    first = subprocess.Popen(
+        command("run", folder, *ARTICLE, "--limit", "2"), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
+    )
+    try:
+        while not (tmp_path / ".smoothvote" / "redis.log").exists():
+            time.sleep(0.05)
+        second = smoothvote("run", folder, *ARTICLE, cwd=tmp_path, code=1)
+        assert f"process {first.pid} is at work in" in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+        smoothvote("runs", cwd=tmp_path)  # looking is always possible
+        assert first.wait(120) == 0
+    finally:
+        first.kill()
+
+
+def test_a_deep_folder_does_not_break_the_sockets_path(tmp_path: Path, folder: Path) -> None:
+    deep = tmp_path / "a-folder-with-a-long-name" / ("and-another-one-in-it-" * 5)
+    deep.mkdir(parents=True)
+    smoothvote("run", folder, *ARTICLE, "--limit", "1", "--levels", "0", cwd=deep)
+
+
+AWKWARD: dict[str, Callable[[Path], object]] = {
+    "one_pixel.png": lambda file: Image.new("RGB", (1, 1)).save(file),
+    "two_pixels.png": lambda file: Image.new("RGB", (2, 2)).save(file),
+    "three_pixels.png": lambda file: Image.new("RGB", (3, 3)).save(file),
+    "strip.png": lambda file: Image.new("RGB", (9000, 4)).save(file),
+    "large.jpg": lambda file: Image.effect_noise((4000, 3000), 60).convert("RGB").save(file),
+    "portrait.jpg": lambda file: Image.new("RGB", (300, 900), "red").save(file),
+    "grey.jpg": lambda file: Image.new("L", (300, 200), 90).save(file),
+    "grey16.png": lambda file: Image.new("I;16", (300, 200), 40_000).save(file),
+    "palette.gif": lambda file: Image.new("P", (300, 200), 3).save(file),
+    "alpha.webp": lambda file: Image.new("RGBA", (300, 200), (1, 2, 3, 0)).save(file),
+    "cmyk.jpg": lambda file: Image.new("CMYK", (300, 200), (9, 8, 7, 6)).save(file),
+    "animated.gif": lambda file: Image.new("RGB", (99, 99)).save(
+        file, save_all=True, append_images=[Image.new("RGB", (99, 99), "red")]
+    ),
+    "empty.jpg": lambda file: file.touch(),
+    "text.jpg": lambda file: file.write_text("I am no photograph"),
+    "truncated.jpg": lambda file: file.write_bytes(_jpeg(file)[:3000]),
+    "folder.jpg": lambda file: file.symlink_to("."),
+    "dangling.jpg": lambda file: file.symlink_to("nowhere"),
+    "fifo.jpg": os.mkfifo,
+}
+UNUSABLE = {
+    "one_pixel.png": "too_small",
+    "two_pixels.png": "too_small",
+    "strip.png": "too_narrow",
+    "empty.jpg": "empty",
+    "text.jpg": "not_an_image",
+    "truncated.jpg": "truncated",
+    "folder.jpg": "not_a_file",
+    "dangling.jpg": "missing",
+    "fifo.jpg": "not_a_file",
+}
+
+
+def _jpeg(file: Path) -> bytes:
+    Image.effect_noise((200, 200), 60).convert("RGB").save(file)
+    return file.read_bytes()
+
+
+def test_every_awkward_image_ends_as_a_prediction_or_a_coded_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "awkward"
+    folder.mkdir()
+    for name, make in AWKWARD.items():
+        make(folder / name)
+    (folder / "notes.txt").write_text("passed over")
+    words = ("--model", "efficientnet_lite0", "--levels", "0,0.25", "--format", "json")
+    done = smoothvote("run", folder, *words, cwd=tmp_path)
+    assert "passed over 1 files" in done.stderr
+    assert f"{len(AWKWARD)} of {len(AWKWARD)} images have no label" in done.stderr
+    for level in json.loads(done.stdout)["levels"]:
+        assert level["expected"] == len(AWKWARD)
+        assert (level["failed"], level["skipped"], level["pending"]) == (len(UNUSABLE), 0, 0)
+        assert level["predicted"] == len(AWKWARD) - len(UNUSABLE)
+        assert level["labelled"] == 0
+        assert level["acc_maj"] is None
+    found = rows("latest", cwd=tmp_path)
+    assert {row["path"]: row["code"] for row in found if row["code"]} == UNUSABLE
+    assert {row["path"] for row in found if not row["code"]} == AWKWARD.keys() - UNUSABLE.keys()
+
+
+def test_what_the_workers_refuse_ends_the_run_with_one_line(tmp_path: Path, folder: Path) -> None:
+    done = smoothvote("run", folder, "--model", "torchvision/resnet51", cwd=tmp_path, code=2)
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("smoothvote: torchvision has no classifier 'resnet51'; near it: ")
+
+
+def test_a_single_photograph_is_walked_through_without_queue_or_database(
+    tmp_path: Path, photographs: list[Path], expected: list[dict[str, Any]]
+) -> None:
+    done = smoothvote("classify", photographs[0], *ARTICLE, "--format", "json", cwd=tmp_path)
+    walked = json.loads(done.stdout)
+    assert not list(tmp_path.iterdir())
+    stored = [row for row in expected if row["path"] == photographs[0].name]
+    for level, row in zip(walked["levels"], stored, strict=True):
+        for view in ("ns", "ss", "ds"):
+            assert level[view]["label"] == row[f"label_{view}"]
+            assert level[view]["confidence"] == pytest.approx(row[f"confidence_{view}"], abs=1e-3)
+        assert (level["vote"] or {}).get("label") == row["label_maj"]
+
+
+def test_classify_says_what_is_wrong_with_an_image_and_goes_on(tmp_path: Path, photographs: list[Path]) -> None:
+    words = ("classify", "nowhere.jpg", photographs[0], "--model", "efficientnet_lite0", "--levels", "0")
+    done = smoothvote(*words, cwd=tmp_path, code=1)
+    assert done.stderr == "smoothvote: nowhere.jpg: missing: no such file: nowhere.jpg\n"
+    assert photographs[0].name in done.stdout
