@@ -79,13 +79,12 @@ def headline(report: Report) -> str:
     """The run in one line: what was measured, on what, and whether it is all there."""
     run = report.run
     part = f" of {run.available}" if run.available != run.expected else ""
-    state = (
-        "complete" if report.complete else f"INCOMPLETE: {max(level.pending for level in report.levels)} images pending"
-    )
+    pending = max(level.pending for level in report.levels)
+    state = f"INCOMPLETE: {pending} images pending" if pending else "complete"
     precision = "" if run.recipe.precision == "exact" else f", {run.recipe.precision}"
-    return (
-        f"{run.name} ({run.id}): {run.recipe.model}{precision} on {run.expected}{part} images of {run.dataset}: {state}"
-    )
+    images = f"{run.expected}{part} images of {run.dataset}"
+    line = f"{run.name} ({run.id}): {run.recipe.model}{precision} on {images}: {state}"
+    return " ".join(line.split())  # a name may hold a newline, and this is one line
 
 
 def _table(report: Report) -> str:
@@ -104,8 +103,9 @@ def _table(report: Report) -> str:
 def render(table: Table) -> str:
     """A table as text, in the terminal's colours if stdout is one, and never cut to its width."""
     # A pipe has no width, and rich would assume 80 columns.
-    needed = Console(width=10_000).measure(table).maximum
-    console = Console(width=max(needed, Console().width))
+    # Names come from outside: they are text, and never markup.
+    needed = Console(width=10_000, markup=False).measure(table).maximum
+    console = Console(width=max(needed, Console().width), markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip()

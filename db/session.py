@@ -27,6 +27,8 @@ def connect(settings: Settings) -> Engine:
             f"no runs are recorded here: {engine.url.database} does not exist; begin with `smoothvote run IMAGES`"
         )
     found = current_revision(engine)
+    if found != REVISION:
+        engine.dispose()
     if found is None:
         raise WrongUse(f"the database at {where} is not set up: run `smoothvote db upgrade`")
     if found < REVISION:

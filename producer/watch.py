@@ -40,8 +40,8 @@ def watch(engine: Engine, run: RunInfo, *, each_look: Look) -> runs.Progress:
     """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
-        RateColumn(), TimeRemainingColumn(), TextColumn("{task.fields[failed]} failed[yellow]{task.fields[note]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
+        RateColumn(), TimeRemainingColumn(), TextColumn("{task.fields[failed]} failed{task.fields[note]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60) as bar:
         task = bar.add_task(run.name, total=run.expected, failed=0, note="")

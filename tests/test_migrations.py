@@ -1,0 +1,77 @@
+import warnings
+from collections.abc import Callable
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, text
+
+import db.migrations
+from db.errors import WrongUse
+from db.migrations import upgrade
+from db.session import connect, current_revision, open_engine
+from db.settings import Settings
+from db.tables import REVISION, Base
+
+
+def test_the_migrations_make_the_tables_that_the_code_declares(engine: Engine) -> None:
+    with engine.connect() as connection, warnings.catch_warnings():
+        # SQLite cannot tell an index over part of the rows apart; that of jobs_open is of the same columns.
+        warnings.filterwarnings("ignore", message=".*expression-based index.*")
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
+    scripts = ScriptDirectory(str(db.migrations.__path__[0]))
+    assert scripts.get_heads() == [REVISION]
+
+
+def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
+    upgrade(engine)
+    assert current_revision(engine) == REVISION
+
+
+def test_a_database_that_is_not_set_up_is_refused_with_the_remedy(settings: Settings) -> None:
+    with pytest.raises(WrongUse, match="is not set up: run `smoothvote db upgrade`"):
+        connect(settings)
+
+
+@pytest.mark.parametrize(("revision", "remedy"), [("0000", "smoothvote db upgrade"), ("9999", "install the newer")])
+def test_a_database_of_another_version_is_refused_with_the_remedy(
+    engine: Engine, settings: Settings, revision: str, remedy: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    engine.dispose()
+    with pytest.raises(WrongUse, match=remedy) as raised:
+        connect(settings)
+    assert revision in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_secrets_are_in_no_message() -> None:
+    url = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere"
+    with pytest.raises(WrongUse, match=r"cannot reach the database at .*somebody") as raised:
+        connect(Settings(database_url=url))
+    assert "hunter2" not in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "nonsense", "postgresql+nodriver://localhost/x"])
+def test_what_is_no_supported_database_is_refused(url: str) -> None:
+    with pytest.raises(WrongUse, match="SMOOTHVOTE_DATABASE_URL"):
+        open_engine(Settings(database_url=url))
+
+
+def test_views_can_be_read_by_any_client(new_postgres: Callable[[], str]) -> None:
+    url = new_postgres()
+    engine = open_engine(Settings(database_url=url))
+    upgrade(engine)
+    engine.dispose()
+    plain = create_engine(url)
+    with plain.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM outcomes")).scalar() == 0
+        assert connection.execute(text("SELECT count(*) FROM levels")).scalar() == 0
+    plain.dispose()

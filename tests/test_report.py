@@ -1,0 +1,274 @@
+import json
+from collections.abc import Callable
+
+import pytest
+from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
+from sqlalchemy import Engine, event, text
+
+from db import store
+from db.errors import WrongUse
+from db.formats import FORMATS, format_report, to_json
+from db.report import Report, images, report
+from db.runs import find_run, list_runs, progress
+from db.session import reading, writing
+
+# True classes of six images; None is not known. The last one's file is broken, the one before is grey.
+LABELS = [1, 1, 1, 2, None, 1, 1]
+# What the views said at σ = 0, and what the vote made of it.
+CALM = [
+    (1, 1, 1, 1),  # right
+    (1, 9, 1, 1),  # right: ns and ds
+    (1, 8, 9, None),  # rejected, though ns was right
+    (9, 9, 2, 9),  # wrong, though ds was right
+    (5, 5, 5, 5),  # no label: neither
+]
+NOISY = [
+    (1, 1, 9, 1),  # right
+    (7, 8, 9, None),  # rejected
+    (7, 8, 9, None),  # rejected
+    (7, 7, 9, 7),  # wrong
+    (7, 8, 9, None),  # rejected, no label
+]
+
+
+@pytest.fixture
+def run_id(engine: Engine) -> str:
+    run_id = record(engine, LABELS, job_size=7)
+    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    rows = [
+        predicted(ids[n], sigma, *views)
+        for sigma, level in zip(LEVELS, (CALM, NOISY), strict=True)
+        for n, views in enumerate(level)
+    ]
+    assert store.finish(engine, claim, rows, [failed(ids[5], "grayscale"), failed(ids[6], "truncated")])
+    return run_id
+
+
+@pytest.fixture
+def found(engine: Engine, run_id: str) -> Report:
+    with reading(engine) as session:
+        return report(session, find_run(session, run_id))
+
+
+def test_every_count_and_rate_is_what_a_hand_count_gives(found: Report) -> None:
+    calm, noisy = found.levels
+    assert (calm.expected, calm.predicted, calm.failed, calm.skipped, calm.pending, calm.labelled) == (7, 5, 1, 1, 0, 4)
+    by_hand = {
+        "acc_ns": (3, 4),
+        "acc_ss": (1, 4),
+        "acc_ds": (3, 4),
+        "acc_maj": (2, 3),  # of the accepted
+        "acc_maj_overall": (2, 4),  # of all: the reject is wrong
+        "reject_rate": (1, 5),  # the unlabelled image counts here
+        "coverage": (4, 5),
+    }
+    assert {name: (calm.rate(name).hits, calm.rate(name).of) for name in by_hand} == by_hand  # type: ignore[union-attr]
+    by_hand = {"acc_ns": (1, 4), "acc_maj": (1, 2), "acc_maj_overall": (1, 4), "reject_rate": (3, 5)}
+    assert {name: (noisy.rate(name).hits, noisy.rate(name).of) for name in by_hand} == by_hand  # type: ignore[union-attr]
+    assert found.complete
+
+
+def test_overall_accuracy_is_accuracy_of_the_accepted_times_coverage_where_all_are_labelled(engine: Engine) -> None:
+    run_id = record(engine, [1, 1, 1, 1, 1])
+    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    votes = [1, 1, None, 2]
+    store.finish(engine, claim, [predicted(i, 0.0, 1, 1, 1, vote) for i, vote in zip(ids, votes, strict=True)], [])
+    with reading(engine) as session:
+        level = report(session, find_run(session, run_id)).levels[0]
+    assert level.acc_maj
+    assert level.acc_maj_overall
+    assert level.coverage
+    assert level.acc_maj_overall.value == pytest.approx(level.acc_maj.value * level.coverage.value)
+
+
+def test_a_run_half_way_says_what_is_pending(engine: Engine) -> None:
+    run_id = record(engine, [1] * 10, job_size=4)
+    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    store.finish(engine, claim, [predicted(i, sigma, 1, 1, 1, 1) for i in ids for sigma in LEVELS], [])
+    with reading(engine) as session:
+        half = report(session, find_run(session, run_id))
+        so_far = progress(session, find_run(session, run_id))
+    assert [level.pending for level in half.levels] == [6, 6]
+    assert not half.complete
+    assert (so_far.done, so_far.expected, so_far.complete) == (4, 10, False)
+    for form in ("table", "markdown", "latex"):
+        assert "INCOMPLETE: 6 images pending" in format_report(half, form)
+    assert to_json(half)["complete"] is False
+
+
+def test_a_run_that_has_not_begun_has_no_rates(engine: Engine) -> None:
+    run_id = record(engine, [1] * 3)
+    with reading(engine) as session:
+        empty = report(session, find_run(session, run_id))
+    assert [level.pending for level in empty.levels] == [3, 3]
+    assert empty.levels[0].acc_ns is None
+    for form in FORMATS:
+        assert format_report(empty, form)
+
+
+def test_unlabelled_images_have_a_reject_rate_and_no_accuracy(engine: Engine) -> None:
+    run_id = record(engine, [None] * 4)
+    finish_all(engine, run_id)
+    with reading(engine) as session:
+        level = report(session, find_run(session, run_id)).levels[0]
+    assert (level.acc_ns, level.acc_maj, level.acc_maj_overall) == (None, None, None)
+    assert level.reject_rate is not None
+    assert level.reject_rate.value == 0
+
+
+def test_json_has_the_fields_that_scripts_read(found: Report) -> None:
+    data = json.loads(format_report(found, "json"))
+    assert data["complete"] is True
+    assert data["run"]["model"] == "efficientnet_lite0"
+    assert data["run"]["recipe"]["levels"] == [0.0, 0.25]
+    level = data["levels"][0]
+    assert level["acc_maj"] == pytest.approx(2 / 3)
+    low, high = level["acc_maj_ci"]
+    assert 0 < low < 2 / 3 < high < 1
+    assert {"sigma", "expected", "predicted", "failed", "skipped", "pending", "labelled", "coverage_ci"} <= level.keys()
+
+
+def test_csv_has_a_row_a_level(found: Report) -> None:
+    lines = format_report(found, "csv").splitlines()
+    assert lines[0].startswith("sigma,expected,predicted,failed,skipped,pending,labelled,acc_ns,acc_ns_low,acc_ns_high")
+    assert lines[1].startswith("0.0,7,5,1,1,0,4,0.75,")
+    assert len(lines) == 3
+
+
+def test_markdown_and_latex_are_tables_that_compile(found: Report) -> None:
+    markdown = format_report(found, "markdown").splitlines()
+    assert len({line.count("|") for line in markdown if line.startswith("|")}) == 1
+    assert "| 0.7500 [0.301, 0.954] |" in "\n".join(markdown)
+    latex = format_report(found, "latex")
+    assert latex.count("&") == 3 * 7
+    assert r"\toprule" in latex
+
+
+def test_a_table_is_never_cut_to_a_terminals_width(found: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "…" not in format_report(found, "table")
+
+
+def test_names_from_outside_cannot_break_a_table(engine: Engine) -> None:
+    record(engine, [1], name="50% | \\evil_{name} [red]x[/red]")
+    with reading(engine) as session:
+        odd = report(session, find_run(session, "latest"))
+    assert "[red]x[/red]" in format_report(odd, "table")
+    assert all(line.startswith("%") or "evil" not in line for line in format_report(odd, "latex").splitlines())
+
+
+@pytest.mark.parametrize(
+    ("sigma", "outcome", "paths"),
+    [
+        (0.0, "right", ["0.jpg", "1.jpg"]),
+        (0.0, "rejected", ["2.jpg"]),
+        (0.0, "wrong", ["3.jpg"]),
+        (0.0, "unlabelled", ["4.jpg"]),
+        (0.25, "rejected", ["1.jpg", "2.jpg", "4.jpg"]),
+        (None, "failed", ["6.jpg"]),
+        (None, "skipped", ["5.jpg"]),
+        (None, "right", ["0.jpg", "1.jpg", "0.jpg"]),
+    ],
+)
+def test_a_rate_opens_onto_its_images(
+    engine: Engine, run_id: str, sigma: float | None, outcome: str, paths: list[str]
+) -> None:
+    with reading(engine) as session:
+        listed = images(session, find_run(session, run_id), sigma=sigma, outcome=outcome)  # type: ignore[arg-type]
+        assert [image.path for image in listed] == paths
+
+
+def test_all_images_are_listed_once_a_level_and_failures_once(engine: Engine, run_id: str) -> None:
+    with reading(engine) as session:
+        assert len(list(images(session, find_run(session, run_id)))) == 5 * len(LEVELS) + 2
+        with pytest.raises(WrongUse, match=r"has no level 0\.5; it has 0, 0\.25"):
+            list(images(session, find_run(session, run_id), sigma=0.5))
+
+
+def test_the_views_for_people_with_psql_agree_with_the_report(engine: Engine, run_id: str, found: Report) -> None:
+    with reading(engine) as session:
+        levels = session.execute(text("SELECT * FROM levels ORDER BY sigma")).mappings().all()
+        outcomes = session.execute(text("SELECT path, outcome FROM outcomes WHERE sigma = 0 ORDER BY path")).all()
+    for row, level in zip(levels, found.levels, strict=True):
+        assert (row["predicted"], row["labelled"]) == (level.predicted, level.labelled)
+        for name in ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rate"):
+            assert float(row[name]) == pytest.approx(level.rate(name).value), name  # type: ignore[union-attr]
+    assert [tuple(row) for row in outcomes] == [
+        ("0.jpg", "right"), ("1.jpg", "right"), ("2.jpg", "rejected"), ("3.jpg", "wrong"), ("4.jpg", "unlabelled"),
+    ]  # fmt: skip
+
+
+def test_a_report_asks_the_database_five_times_at_most(
+    engine: Engine, run_id: str, count_statements: Callable[[], list[str]]
+) -> None:
+    statements = count_statements()
+    with reading(engine) as session:
+        report(session, find_run(session, run_id))
+    assert len([said for said in statements if said.startswith("SELECT")]) <= 6
+
+
+@pytest.fixture
+def count_statements(engine: Engine) -> Callable[[], list[str]]:
+    said: list[str] = []
+
+    def begin() -> list[str]:
+        event.listen(engine, "before_cursor_execute", lambda conn, cursor, statement, *rest: said.append(statement))
+        return said
+
+    return begin
+
+
+# -- finding runs ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_found_by_id_prefix_name_or_as_the_latest(engine: Engine, run_id: str) -> None:
+    other = record(engine, LABELS, recipe=RECIPE.model_copy(update={"seed": 1}), name="another")
+    with reading(engine) as session:
+        assert find_run(session, run_id).id == run_id
+        assert find_run(session, run_id[:5]).id == run_id
+        assert find_run(session, "another").id == other
+        assert find_run(session, "latest").id == other
+        assert [run.id for run in list_runs(session)] == [other, run_id]
+
+
+def test_a_run_submitted_again_is_the_latest(engine: Engine, run_id: str) -> None:
+    record(engine, LABELS, recipe=RECIPE.model_copy(update={"seed": 1}))
+    record(engine, LABELS)
+    with reading(engine) as session:
+        assert find_run(session, "latest").id == run_id
+
+
+@pytest.mark.parametrize("name", ["zzz", "", "%", "_", "'; DROP TABLE runs; --"])
+def test_a_run_that_is_not_there_is_one_line(engine: Engine, run_id: str, name: str) -> None:
+    with reading(engine) as session, pytest.raises(WrongUse, match="lists them"):
+        find_run(session, name)
+
+
+def test_a_prefix_of_several_runs_is_refused(engine: Engine) -> None:
+    ids: dict[str, str] = {}
+    for seed in range(40):  # 16 first digits: of 17 runs two share one
+        run_id = record(engine, LABELS, recipe=RECIPE.model_copy(update={"seed": seed}))
+        if run_id[0] in ids:
+            break
+        ids[run_id[0]] = run_id
+    with reading(engine) as session, pytest.raises(WrongUse, match="fits several runs"):
+        find_run(session, run_id[0])
+
+
+def test_an_empty_record_has_no_latest_run(engine: Engine) -> None:
+    with reading(engine) as session, pytest.raises(WrongUse, match="begin with"):
+        find_run(session, "latest")
+
+
+def test_a_cancelled_run_says_so(engine: Engine, run_id: str) -> None:
+    with writing(engine) as session:
+        store.cancel(session, run_id)
+    with reading(engine) as session:
+        assert progress(session, find_run(session, run_id)).cancelled
+        assert to_json(report(session, find_run(session, run_id)))["run"]["cancelled"] is True
