@@ -43,7 +43,7 @@ def runs(as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", default="latest")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
 def status(run: str, as_json: bool) -> None:
     """How far RUN has come, and what its jobs wait for."""
     import json
@@ -70,7 +70,7 @@ def status(run: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", default="latest")
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw it: .png, .svg or .pdf.")
 def report(run: str, form: str, plot: Path | None) -> None:
     """Accuracy and reject rate of RUN at each noise level. Ends with 3 while it is incomplete.
@@ -110,7 +110,14 @@ def show_report(run: str, form: str, plot: Path | None) -> None:
     type=click.Choice(["right", "wrong", "rejected", "unlabelled", "failed", "skipped"]),
     help="Of the vote.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
 def images(run: str, level: float | None, outcome: Any, form: str) -> None:
     """List the images behind a rate of RUN: by noise level and outcome."""
     from db.classes import class_names

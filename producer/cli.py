@@ -42,7 +42,7 @@ def dataset_flags(command: Any) -> Any:
     show_default=True,
     help="Worker processes here; 0 leaves it to others.",
 )
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the report: .png, .svg or .pdf."
 )
@@ -135,8 +135,15 @@ def dispatch() -> None:
 
 
 @click.command()
-@click.option("--plot", type=click.Path(path_type=Path), default="demo.png", show_default=True, metavar="FILE")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    default="demo.png",
+    show_default=True,
+    metavar="FILE",
+    help="Where to draw the report.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes here.")
 def demo(plot: Path, workers: int) -> None:
     """Measure the bundled model on 20 photographs, at four noise levels. Needs no server and no network."""
     from db.recipe import BUNDLED_MODEL, make_recipe
@@ -156,7 +163,7 @@ def demo(plot: Path, workers: int) -> None:
 @click.option("--weights", help="As for `run`.")
 @click.option("--labels", metavar="FILE", help="As for `run`.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="As for `run`.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes here.")
 def reproduce(
     images: str, model: str | None, weights: str | None, labels: str | None, limit: int | None, workers: int
 ) -> None:

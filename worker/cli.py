@@ -48,11 +48,10 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     require_torch()
     from db.session import connect
     from db.settings import load_settings
-
-    connect(load_settings()).dispose()
     from worker.app import app
 
     check_queue(app)
+    connect(load_settings()).dispose()
     arguments = ["worker", "--concurrency", str(processes), "--without-gossip", "--without-mingle"]
     app.worker_main([*arguments, "--hostname", f"smoothvote-{os.getpid()}@%h"])
 
@@ -60,8 +59,10 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
 @click.command()
 @click.argument("images", nargs=-1, required=True)
 @recipe_flags
-@click.option("--device", default="auto", show_default=True)
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda:N", help="Where the model runs.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
 def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> None:
     """The vote on single IMAGES, without queue or database: each view's label and confidence at each noise level."""
     require_torch()

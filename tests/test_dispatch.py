@@ -1,0 +1,123 @@
+"""Dispatching onto a real Redis."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import redis
+from rows import jobs, record
+from sqlalchemy import Engine
+
+from db.message import QUEUE, TASK
+from db.settings import Settings
+from producer.broker import Broker, BrokerDown, without_secrets
+from producer.dispatch import dispatch
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[redis.Redis]:
+    """The queue's Redis, empty before and after."""
+    if redis_url.startswith("redis+socket://"):
+        client = redis.Redis(unix_socket_path=redis_url.removeprefix("redis+socket://").partition("?")[0])
+    else:
+        client = redis.Redis.from_url(redis_url)
+    client.delete(QUEUE)
+    yield client
+    client.delete(QUEUE)
+    client.close()
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Broker:
+    return Broker(Settings(broker_url=redis_url))
+
+
+def sent(queue: redis.Redis) -> list[int]:
+    """Job ids on the queue, oldest first."""
+    messages = [json.loads(message) for message in reversed(queue.lrange(QUEUE, 0, -1))]
+    assert {message["headers"]["task"] for message in messages} <= {TASK}
+    return [json.loads(_body(message))[0][0] for message in messages]
+
+
+def _body(message: dict[str, str]) -> bytes:
+    import base64
+
+    return base64.b64decode(message["body"])
+
+
+def test_what_is_due_goes_on_the_queue_once(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    run_id = record(engine, [0] * 10)
+    assert dispatch(engine, broker, settings) == 3
+    assert dispatch(engine, broker, settings) == 0
+    assert sent(queue) == [job.id for job in jobs(engine, run_id)]
+    assert broker.queued() == 3
+
+
+def test_a_message_is_an_id_and_nothing_else(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    record(engine, [0])
+    dispatch(engine, broker, settings)
+    body = json.loads(_body(json.loads(queue.lindex(QUEUE, 0))))
+    assert len(body[0]) == 1
+    assert isinstance(body[0][0], int)
+    assert body[1] == {}
+
+
+def test_losing_all_of_redis_loses_nothing(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    record(engine, [0] * 10)
+    dispatch(engine, broker, settings)
+    lost = sent(queue)
+    queue.flushall()
+    hasty = settings.model_copy(update={"lost_after": 0.0001})
+    assert dispatch(engine, broker, hasty) == 3
+    assert sent(queue) == lost
+
+
+def test_jobs_that_wait_in_line_are_not_sent_twice_however_long_they_wait(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    record(engine, [0] * 10)
+    hasty = settings.model_copy(update={"lost_after": 0.0001})
+    dispatch(engine, broker, hasty)
+    assert dispatch(engine, broker, hasty) == 0
+    assert len(sent(queue)) == 3
+
+
+def test_a_queue_that_is_down_leaves_the_jobs_due(engine: Engine, settings: Settings) -> None:
+    run_id = record(engine, [0] * 10)
+    down = Broker(Settings(broker_url="redis://:hunter2@127.0.0.1:1/0"))
+    with pytest.raises(BrokerDown, match=r"cannot reach the queue at redis://\*\*\*@127\.0\.0\.1:1/0") as raised:
+        dispatch(engine, down, settings)
+    assert "hunter2" not in str(raised.value)
+    assert all(job.sent_at is None for job in jobs(engine, run_id))
+
+
+def test_a_queue_that_is_full_leaves_the_jobs_due(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    run_id = record(engine, [0] * 10)
+    queue.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(BrokerDown, match="not allowed when used memory"):
+            dispatch(engine, broker, settings)
+    finally:
+        queue.config_set("maxmemory", "0")
+    assert all(job.sent_at is None for job in jobs(engine, run_id))
+    assert dispatch(engine, broker, settings) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://user:secret@host:6379/0", "redis://***@host:6379/0"),
+        ("rediss://:p%40ss@host/0", "rediss://***@host/0"),
+    ],
+)
+def test_urls_are_shown_without_their_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

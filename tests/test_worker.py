@@ -1,0 +1,208 @@
+"""A worker in this process, against each kind of database, with a model of known answers."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from rows import jobs, take_due
+from sqlalchemy import Engine, select
+
+from db import store
+from db.flags import recipe_from
+from db.recipe import Recipe
+from db.session import reading, writing
+from db.settings import Settings
+from db.store import Entry
+from db.tables import Failure, Prediction, Run
+from db.tables import Image as ImageRow
+from worker.worker import Worker
+
+COLOURS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 255)}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """A real checkpoint of a real architecture; what it answers is not what these tests are about."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    torch.save(models.squeezenet1_1(weights=None, num_classes=3).state_dict(), tmp_path / "model.pth")
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+    return recipe_from(
+        preset=None, classes=tmp_path / "classes.txt", model=str(tmp_path / "model.pth"),
+        arch="torchvision/squeezenet1_1", levels=(0.0, 0.25), resize=32, crop=32,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def submit(engine: Engine, tmp_path: Path, recipe: Recipe) -> Callable[..., str]:
+    """Records a run over three flat pictures, or others."""
+
+    def make(names: Sequence[str] = tuple(COLOURS), *, root: Path = tmp_path / "images", job_size: int = 3) -> str:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        for name, colour in COLOURS.items():
+            Image.new("RGB", (40, 30), colour).save(tmp_path / "images" / name)
+        with writing(engine) as session:
+            dataset_id = store.record_dataset(
+                session, name="colours", root=str(root), fingerprint="f", found=len(names),
+                entries=[Entry(path=name, label=None, bytes=None) for name in names],
+            )  # fmt: skip
+            run_id = recipe.run_id("f")
+            store.record_run(session, run_id=run_id, dataset_id=dataset_id, name="r", recipe=recipe, job_size=job_size)
+        return run_id
+
+    return make
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[Worker]:
+    worker = Worker(settings.model_copy(update={"device": "cpu", "batch_size": 6}))
+    yield worker
+    worker.engine.dispose()
+
+
+def stored(engine: Engine) -> dict[tuple[str, float], int | None]:
+    with reading(engine) as session:
+        rows = session.execute(
+            select(ImageRow.path, Prediction.sigma, Prediction.label_maj).join(
+                ImageRow, ImageRow.id == Prediction.image_id
+            )
+        )
+        return {(row.path, row.sigma): row.label_maj for row in rows}
+
+
+def failures(engine: Engine) -> dict[str, str]:
+    with reading(engine) as session:
+        rows = session.execute(select(ImageRow.path, Failure.code).join(ImageRow, ImageRow.id == Failure.image_id))
+        return {row.path: row.code for row in rows}
+
+
+def test_a_job_becomes_a_row_an_image_and_level_and_is_done(
+    engine: Engine, worker: Worker, submit: Callable[..., str]
+) -> None:
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    worker.do(job_id)
+    assert stored(engine).keys() == {(name, sigma) for name in COLOURS for sigma in (0.0, 0.25)}
+    job = jobs(engine, run_id)[0]
+    assert job.done_at is not None
+    assert job.attempts == 1
+    with reading(engine) as session:
+        run = session.get_one(Run, run_id)
+        assert run.weights_sha256
+        assert run.preprocessing == {
+            "resize": 32, "crop": 32, "interpolation": "bilinear", "antialias": True,
+            "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+        }  # fmt: skip
+
+
+def test_the_same_message_a_hundred_times_changes_nothing(
+    engine: Engine, worker: Worker, submit: Callable[..., str]
+) -> None:
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    worker.do(job_id)
+    first, done_at = stored(engine), jobs(engine, run_id)[0].done_at
+    for _ in range(100):
+        worker.do(job_id)
+    assert stored(engine) == first
+    assert jobs(engine, run_id)[0].done_at == done_at
+    assert jobs(engine, run_id)[0].attempts == 1
+
+
+def test_a_bad_image_in_a_job_is_one_failure(engine: Engine, worker: Worker, submit: Callable[..., str]) -> None:
+    submit(["red.png", "nowhere.png", "../images/green.png", "blue.png"], job_size=4)
+    (job_id,) = take_due(engine)
+    worker.do(job_id)
+    assert failures(engine) == {"nowhere.png": "missing"}
+    assert {path for path, _ in stored(engine)} == {"red.png", "../images/green.png", "blue.png"}
+
+
+def test_a_worker_that_does_not_see_the_images_refuses_and_blames_no_image(
+    engine: Engine, worker: Worker, submit: Callable[..., str]
+) -> None:
+    run_id = submit(root=Path("/not/mounted/here"))
+    (job_id,) = take_due(engine)
+    worker.do(job_id)
+    job = jobs(engine, run_id)[0]
+    assert job.refused
+    assert job.note is not None
+    assert "SMOOTHVOTE_IMAGE_ROOT" in job.note
+    assert job.attempts == 0
+    assert failures(engine) == {}
+
+
+def test_a_worker_with_other_weights_refuses(
+    engine: Engine, worker: Worker, submit: Callable[..., str], tmp_path: Path
+) -> None:
+    run_id = submit(job_size=2)
+    first, second = take_due(engine)
+    worker.do(first)
+    with writing(engine) as session:
+        session.get_one(Run, run_id).weights_sha256 = "0" * 64
+    worker.do(second)
+    assert jobs(engine, run_id)[1].refused
+    assert len(stored(engine)) == 4
+
+
+def test_an_unexpected_error_is_a_counted_attempt_and_the_worker_lives_on(
+    engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.worker.predict", lambda *_: 1 / 0)
+        worker.do(job_id)
+    job = jobs(engine, run_id)[0]
+    assert (job.note, job.refused, job.attempts) == ("ZeroDivisionError: division by zero", False, 1)
+    with writing(engine) as session:
+        store.release(session, run_id, worker=None)
+    worker.do(job_id)
+    assert len(stored(engine)) == 6
+
+
+def test_cancelling_takes_effect_within_a_job(
+    engine: Engine, settings: Settings, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    worker = Worker(settings.model_copy(update={"lease": 0.2, "device": "cpu"}))
+    looked: list[str] = []
+
+    def slow(root: str, entry: Entry, *_: object) -> None:
+        looked.append(entry.path)
+        with writing(engine) as session:
+            store.cancel(session, run_id)
+        time.sleep(0.5)  # longer than a third of the lease: it is renewed, and found cancelled
+        raise AssertionError
+
+    monkeypatch.setattr("worker.worker.open_image", slow)
+    monkeypatch.setattr("worker.pipeline.BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr("worker.classifier.BATCH_SIZE", {"cpu": 6})
+    worker.do(job_id)
+    worker.engine.dispose()
+    assert looked == ["red.png"]
+    assert stored(engine) == {}
+    assert failures(engine) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ([], {}), (["1"], {}), ([1.0], {}), ([True], {}), ([-1], {}), ([2**80], {}), ([1, 2], {}),
+        ([{"model": "/etc/passwd"}], {}), ([1], {"x": 1}), ([None], {}),
+    ],
+)  # fmt: skip
+def test_a_message_that_names_no_job_is_dropped_with_one_line(
+    args: list[object], kwargs: dict[str, object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", "redis://127.0.0.1:1/0")
+    from worker import tasks
+
+    monkeypatch.setattr(tasks, "this_worker", lambda: pytest.fail("a hostile message reached a worker"))
+    tasks.work(*args, **kwargs)
+    assert len(caplog.records) == 1
+    assert caplog.records[0].message.startswith("dropped a message that names no job")
