@@ -22,6 +22,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 clean:
 	rm -rf .venv .smoothvote .mypy_cache .pytest_cache .ruff_cache *.egg-info demo.png

@@ -82,7 +82,7 @@ def headline(report: Report) -> str:
     pending = max(level.pending for level in report.levels)
     state = f"INCOMPLETE: {pending} images pending" if pending else "complete"
     precision = "" if run.recipe.precision == "exact" else f", {run.recipe.precision}"
-    images = f"{run.expected}{part} images of {run.dataset}"
+    images = f"{run.dataset} ({run.expected}{part} images)"
     line = f"{run.name} ({run.id}): {run.recipe.model}{precision} on {images}: {state}"
     return " ".join(line.split())  # a name may hold a newline, and this is one line
 

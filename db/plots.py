@@ -1,5 +1,6 @@
 """The report as a picture: accuracy and rejects against noise, readable in print and in grey."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from db.errors import WrongUse
@@ -40,12 +41,15 @@ def plot_report(report: Report, file: Path) -> None:
     figure, (accuracy, rejects) = pyplot.subplots(
         2, 1, sharex=True, figsize=(7, 6.5), height_ratios=(3, 1.2), layout="constrained"
     )
-    for name in LINES:
+    sigmas = [level.sigma for level in report.levels]
+    # Side by side, or the intervals would hide one another.
+    step = min((high - low for low, high in pairwise(sigmas)), default=1) * 0.04
+    for number, (name, (colour, marker, dash)) in enumerate(LINES.items()):
         axes = rejects if name == "reject_rate" else accuracy
-        points = [(level.sigma, share) for level in report.levels if (share := level.rate(name))]
+        shift = 0 if name == "reject_rate" else step * (number - 2)
+        points = [(level.sigma + shift, share) for level in report.levels if (share := level.rate(name))]
         if not points:
             continue
-        colour, marker, dash = LINES[name]
         values = [share.value for _, share in points]
         errors = (
             [share.value - share.low for _, share in points],
@@ -62,7 +66,7 @@ def plot_report(report: Report, file: Path) -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=9, frameon=False)
     rejects.set_xlabel(r"noise level $\sigma$ (standard deviation, pixels in [0, 1])")
-    rejects.set_xticks([level.sigma for level in report.levels])
+    rejects.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
     figure.suptitle(f"{headline(report)}\nbars: {CONFIDENCE:.0%} Wilson interval", fontsize=9, wrap=True)
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
