@@ -108,7 +108,7 @@ def render(table: Table) -> str:
     console = Console(width=max(needed, Console().width), markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip()
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
 
 def _shown_counts(report: Report) -> list[str]:

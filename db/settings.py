@@ -1,11 +1,10 @@
 """Settings from the environment. Everything that changes an answer is in the recipe instead."""
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.errors import WrongUse
@@ -50,7 +49,12 @@ class Settings(BaseSettings):
     #: What a worker calls itself in the record; unset: its host.
     worker_name: str | None = None
 
-    @cached_property
+    @field_validator("home", "image_root")
+    @classmethod
+    def _at_home(cls, value: Path | None) -> Path | None:
+        return value and Path(os.path.expanduser(value))
+
+    @property
     def database(self) -> str:
         """The database's URL, secrets included: never to be printed."""
         if self.database_url is None:
@@ -66,7 +70,7 @@ class Settings(BaseSettings):
         """Whether the database is the one in ``home``."""
         return self.database_url is None
 
-    @cached_property
+    @property
     def broker(self) -> str:
         """The broker's URL, secrets included: never to be printed.
 

@@ -117,6 +117,7 @@ def watch(run: str) -> None:
     state = follow(engine, found, dispatcher, left=left)
     if state.cancelled:
         raise SmoothvoteError(f"run {found.id} was cancelled; submitting it again resumes it")
+    click.echo(f"complete: {state.done} images, {state.failed} failed, {state.skipped} skipped", err=True)
 
 
 @click.command()

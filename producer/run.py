@@ -59,11 +59,12 @@ def run_here(
             return run_id
 
         worker_name = f"run:{os.uname().nodename}:{os.getpid()}"
+        ours = f"{worker_name}:"  # and each process's own number
         if settings.broker_url is None:
             settings = settings.model_copy(update={"broker_url": SecretStr(stack.enter_context(redis_server(folder)))})
             # That queue is empty, whatever the record says was sent; and beside an embedded database nobody works.
             with writing(engine) as session:
-                release(session, run_id, worker=None if settings.embedded_database else worker_name)
+                release(session, run_id, worker=None if settings.embedded_database else ours)
         dispatcher = Dispatcher(engine, Broker(settings), settings, run)
         crew = Workers(folder, settings.broker, processes=workers, name=worker_name) if workers else None
 
@@ -82,7 +83,7 @@ def run_here(
             if crew:
                 crew.end(at_once=not in_order)
             with writing(engine) as session:
-                release(session, run_id, worker=worker_name)
+                release(session, run_id, worker=ours)
         if state.cancelled:
             raise SmoothvoteError(f"run {run_id} was cancelled; the same command resumes it")
     return run_id
