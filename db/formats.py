@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
@@ -88,7 +89,7 @@ def headline(report: Report) -> str:
 
 
 def _table(report: Report) -> str:
-    table = Table(title=headline(report), caption=LEGEND, title_justify="left", caption_justify="left")
+    table = Table()
     for title in ("σ", "images", *(f"{name}" for name in _shown_counts(report))):
         table.add_column(title, justify="right")
     for name in RATES[:-1]:
@@ -97,18 +98,25 @@ def _table(report: Report) -> str:
         counts = [str(getattr(level, name)) for name in _shown_counts(report)]
         rates = [_with_ends(level.rate(name)) for name in RATES[:-1]]
         table.add_row(f"{level.sigma:g}", str(level.expected), *counts, *rates)
-    return render(table)
+    return render(table, above=headline(report), below=LEGEND)
 
 
-def render(table: Table) -> str:
-    """A table as text, in the terminal's colours if stdout is one, and never cut to its width."""
-    # A pipe has no width, and rich would assume 80 columns.
-    # Names come from outside: they are text, and never markup.
+def render(table: Table, *, above: str = "", below: str = "") -> str:
+    """A table as text, in the terminal's colours if stdout is one, and never cut to its width.
+
+    Args:
+        table: what to show.
+        above: a line over it, never broken.
+        below: a text under it, broken at the table's width.
+    """
+    # A pipe has no width, and rich would assume 80 columns. Names come from outside: they are text, never markup.
     needed = Console(width=10_000, markup=False).measure(table).maximum
     console = Console(width=max(needed, Console().width), markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+    lines = [above] if above else []
+    lines += (line.rstrip() for line in captured.get().rstrip().splitlines())
+    return "\n".join([*lines, *textwrap.wrap(below, max(needed, 80))])
 
 
 def _shown_counts(report: Report) -> list[str]:
@@ -226,18 +234,18 @@ def format_comparison(report: Report) -> str:
     """Ours beside the article's published table: of each cell our value, theirs, and the difference."""
     run, same = report.run, report.run.recipe.model == article.MODEL
     model = "the article's model" if same else f"ANOTHER MODEL than the article's {article.MODEL}"
-    caption = (
+    below = (
         f"Published: {article.IMAGES} photographs, one a class; ours: {run.expected} of {run.dataset}. {model}. "
         "In each cell ours, published, difference; * where the published value lies outside of our interval."
     )
-    table = Table(title=headline(report), caption=caption, title_justify="left", caption_justify="left")
+    table = Table()
     for name in ("sigma", *article.COLUMNS):
         table.add_column(TITLES[name], justify="right")
     for level in report.levels:
         published = article.TABLE[level.sigma]
         cells = (_against(level.rate(name), value) for name, value in zip(article.COLUMNS, published, strict=True))
         table.add_row(f"{level.sigma:g}", *cells)
-    return render(table)
+    return render(table, above=headline(report), below=below)
 
 
 def _against(share: Rate | None, published: float) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -90,17 +90,17 @@ class Settings(BaseSettings):
         return frozenset(part.strip().lower() for part in self.url_schemes.split(",") if part.strip())
 
 
-def load_settings() -> Settings:
-    """Settings of this process.
+def load_settings(**given: Any) -> Settings:
+    """Settings of this process: what is given here, then the environment's.
 
     Raises:
         WrongUse: naming the variable that is not usable.
     """
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         line = error.errors()[0]
         name = PREFIX + str(line["loc"][0]).upper()
-        shown = "" if name.endswith("_URL") else f" (it is {os.environ.get(name)!r})"
+        shown = "" if name.endswith("_URL") else f" (it is {line['input']!r})"
         said = "must be auto, cpu or cuda:N" if name.endswith("_DEVICE") else line["msg"][0].lower() + line["msg"][1:]
         raise WrongUse(f"{name}: {said}{shown}") from None

@@ -66,11 +66,9 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
 def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> None:
     """The vote on single IMAGES, without queue or database: each view's label and confidence at each noise level."""
     require_torch()
-    from db.settings import Settings, load_settings
+    from db.settings import load_settings
 
-    # pydantic checks the device as it does the environment's.
-    os.environ[f"{PREFIX}DEVICE"] = device
-    settings: Settings = load_settings()
+    settings = load_settings(device=device)
     recipe = recipe_from(**flags)
     from worker.walkthrough import walk_through
 

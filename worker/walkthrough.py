@@ -50,11 +50,11 @@ def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
 
 
 def _as_table(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
-    table = Table("σ", "no smoothing", "single", "double", "vote", title=image, title_justify="left")
+    table = Table("σ", "no smoothing", "single", "double", "vote")
     for row in rows:
         views = (f"{names[getattr(row, f'label_{view}')]} {getattr(row, f'confidence_{view}'):.2f}" for view in VIEWS)
         table.add_row(f"{row.sigma:g}", *views, "rejected" if row.label_maj is None else names[row.label_maj])
-    return render(table)
+    return render(table, above=image)
 
 
 def _as_json(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
