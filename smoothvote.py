@@ -1,5 +1,6 @@
 """The front door: one command. Each verb lives in the room that does its work, and imports it when it is called."""
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -45,6 +46,9 @@ for _verbs in ROOMS.values():
 
 def main() -> NoReturn:
     """Runs the command line. A person's mistake is one line with the remedy; only a bug shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without σ gets a question mark, and no traceback
     try:
         code = front_door.main(prog_name="smoothvote", standalone_mode=False)
     except SmoothvoteError as error:

@@ -160,19 +160,23 @@ def db() -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the database to this version's tables. Run it once before the workers of a new version."""
+    from db.errors import WrongUse
     from db.migrations import upgrade as migrate
-    from db.session import current_revision, open_engine
+    from db.session import current_revision, open_engine, shown
     from db.settings import load_settings
+    from db.tables import REVISION
 
     settings = load_settings()
     if settings.embedded_database:
         settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings)
     before = current_revision(engine)
+    if (before or "") > REVISION:
+        raise WrongUse(
+            f"the database is at revision {before}, newer than this code's {REVISION}: install the newer smoothvote"
+        )
     migrate(engine)
-    click.echo(
-        f"{engine.url.render_as_string(hide_password=True)}: {before or 'empty'} → {current_revision(engine)}", err=True
-    )
+    click.echo(f"{shown(engine)}: {before or 'empty'} → {current_revision(engine)}", err=True)
 
 
 VERBS = (report, images, runs, status, cancel, db)

@@ -3,6 +3,12 @@
 DONE, FAILED, WRONG_USE, INCOMPLETE = 0, 1, 2, 3
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line that fits a terminal."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
 class SmoothvoteError(Exception):
     """Something failed that is not a bug. The message is one line: what, where, what to do."""
 

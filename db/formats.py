@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -85,7 +85,7 @@ def headline(report: Report) -> str:
     precision = "" if run.recipe.precision == "exact" else f", {run.recipe.precision}"
     images = f"{run.dataset} ({run.expected}{part} images)"
     line = f"{run.name} ({run.id}): {run.recipe.model}{precision} on {images}: {state}"
-    return " ".join(line.split())  # a name may hold a newline, and this is one line
+    return plain(" ".join(line.split()))  # a name may hold a newline, and this is one line
 
 
 def _table(report: Report) -> str:
@@ -99,6 +99,14 @@ def _table(report: Report) -> str:
         rates = [_with_ends(level.rate(name)) for name in RATES[:-1]]
         table.add_row(f"{level.sigma:g}", str(level.expected), *counts, *rates)
     return render(table, above=headline(report), below=LEGEND)
+
+
+def plain(text: str) -> str:
+    """Text from outside without control characters: a file's name must not speak to the terminal."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
 def render(table: Table, *, above: str = "", below: str = "") -> str:
@@ -146,18 +154,15 @@ def _csv(report: Report) -> str:
                 f"{name}_high": share and share.high,
             }
         rows.append(row)
-    return to_csv(rows)
+    return to_csv(list(rows[0]), rows)
 
 
-def to_csv(rows: Iterable[dict[str, Any]]) -> str:
-    """Rows with the same keys as CSV; None is an empty field."""
+def to_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as CSV under a header; None is an empty field."""
     text = io.StringIO()
-    writer = None
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue().rstrip("\n")
 
 
@@ -209,7 +214,7 @@ def format_images(found: Iterable[ImageOutcome], form: str, names: dict[int, str
     if form == "jsonl":
         return (json.dumps({name: getattr(image, name) for name in columns}, ensure_ascii=False) for image in found)
     if form == "csv":
-        return iter([to_csv({name: getattr(image, name) for name in columns} for image in found)])
+        return iter([to_csv(columns, ({name: getattr(image, name) for name in columns} for image in found))])
     table = Table("image", "σ", "outcome", "true", "vote", "ns", "ss", "ds")
 
     def named(label: int | None, confidence: float | None = None) -> str:
@@ -219,14 +224,16 @@ def format_images(found: Iterable[ImageOutcome], form: str, names: dict[int, str
     for image in found:
         sigma = "" if image.sigma is None else f"{image.sigma:g}"
         if image.code:
-            table.add_row(image.path, sigma, image.outcome, named(image.label), "", f"{image.code}: {image.message}")
+            table.add_row(
+                plain(image.path), sigma, image.outcome, named(image.label), "", plain(f"{image.code}: {image.message}")
+            )
             continue
         views = (
             named(image.label_ns, image.confidence_ns),
             named(image.label_ss, image.confidence_ss),
             named(image.label_ds, image.confidence_ds),
         )
-        table.add_row(image.path, sigma, image.outcome, named(image.label), named(image.label_maj), *views)
+        table.add_row(plain(image.path), sigma, image.outcome, named(image.label), named(image.label_maj), *views)
     return iter([render(table)])
 
 

@@ -8,9 +8,9 @@ TASK = "smoothvote.job"
 QUEUE = "smoothvote"
 
 #: Above a job's hard time limit, so that Redis does not hand out a job that is still being worked on.
-VISIBILITY_TIMEOUT = 3600
+VISIBILITY_TIMEOUT = 4500
 #: Seconds after which a job's process is killed. Far above any job's time: it frees a hung device.
-TIME_LIMIT = 1800
+TIME_LIMIT = 3600
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The report as a picture: accuracy and rejects against noise, readable in print and in grey."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,7 +68,9 @@ def plot_report(report: Report, file: Path) -> None:
             axes.legend(fontsize=9, frameon=False)
     rejects.set_xlabel(r"noise level $\sigma$ (standard deviation, pixels in [0, 1])")
     rejects.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
-    figure.suptitle(f"{headline(report)}\nbars: {CONFIDENCE:.0%} Wilson interval", fontsize=9, wrap=True)
+    figure.suptitle(
+        f"{headline(report)}\nbars: {CONFIDENCE:.0%} Wilson interval", fontsize=9, wrap=True, parse_math=False
+    )
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
 
@@ -80,5 +83,8 @@ def check_plot_file(file: Path) -> None:
     """
     if file.suffix.lower() not in SUFFIXES:
         raise WrongUse(f"--plot {file}: end the name in {', '.join(SUFFIXES)}")
-    if not file.absolute().parent.is_dir():
-        raise WrongUse(f"--plot {file}: there is no folder {file.absolute().parent}")
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise WrongUse(f"--plot {file}: there is no folder {folder}")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise WrongUse(f"--plot {file}: it cannot be written")

@@ -90,6 +90,8 @@ class Recipe(BaseModel):
                 raise ValueError(f"{self.model} is a checkpoint: name its architecture with --arch, as timm/resnet18")
             if self.weights:
                 raise ValueError("--weights goes with a named model, not with a checkpoint")
+        elif self.weights and not self.is_checkpoint(self.weights) and not self.model.startswith("torchvision/"):
+            raise ValueError(f"--weights: only torchvision/ models have weights by name; for {self.model} give a file")
         elif self.arch:
             raise ValueError(f"--arch goes with a checkpoint on disk; {self.model} names its own architecture")
         _check_name(self.arch or self.model)

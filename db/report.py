@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import Session
@@ -17,7 +17,6 @@ RATES = ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rat
 COUNTS = ("expected", "predicted", "failed", "skipped", "pending", "labelled")
 
 Outcome = Literal["right", "wrong", "rejected", "unlabelled", "failed", "skipped"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True, kw_only=True)

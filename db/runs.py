@@ -42,8 +42,8 @@ class Progress:
     cancelled: bool
     #: Why workers gave jobs back that are still to be done: the newest reason.
     note: str | None
-    #: Whether that was for want of something that the worker lacks: weights, say.
-    refused: bool
+    #: The worker that did, if it was for want of something that it lacks: weights, say.
+    refused_by: str | None
 
     @property
     def complete(self) -> bool:
@@ -89,8 +89,9 @@ def progress(session: Session, run: RunInfo) -> Progress:
     failures = select(func.count() - func.coalesce(func.sum(skip), 0), func.coalesce(func.sum(skip), 0)).where(
         Failure.run_id == run.id
     )
-    notes = select(Job.note, Job.refused).where(Job.run_id == run.id, Job.done_at.is_(None), Job.note.is_not(None))
-    note, refused = session.execute(notes.order_by(Job.lease_until.desc()).limit(1)).first() or (None, False)
+    refused_by = case((Job.refused, Job.worker))
+    notes = select(Job.note, refused_by).where(Job.run_id == run.id, Job.done_at.is_(None), Job.note.is_not(None))
+    note, worker = session.execute(notes.order_by(Job.lease_until.desc()).limit(1)).first() or (None, None)
     failed, skipped = session.execute(failures).one()
     return Progress(
         expected=run.expected,
@@ -99,7 +100,7 @@ def progress(session: Session, run: RunInfo) -> Progress:
         skipped=skipped,
         cancelled=session.scalars(select(Run.cancelled_at).where(Run.id == run.id)).one() is not None,
         note=note,
-        refused=refused,
+        refused_by=worker,
     )
 
 

@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from db.errors import WrongUse
+from db.errors import WrongUse, one_line
 from db.settings import Settings
 from db.tables import REVISION
+
+#: What this is tested with: one driver of each database.
+DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 
 
 def connect(settings: Settings) -> Engine:
@@ -21,7 +24,7 @@ def connect(settings: Settings) -> Engine:
         WrongUse: if it cannot be reached, is not migrated, or is newer than this code.
     """
     engine = open_engine(settings)
-    where = engine.url.render_as_string(hide_password=True)
+    where = shown(engine)
     if settings.embedded_database and not Path(engine.url.database or "").exists():
         raise WrongUse(
             f"no runs are recorded here: {engine.url.database} does not exist; begin with `smoothvote run IMAGES`"
@@ -49,16 +52,18 @@ def open_engine(settings: Settings) -> Engine:
         WrongUse: if the URL is not one of SQLite or PostgreSQL.
     """
     try:
-        url = make_url(settings.database)
-        if url.get_backend_name() not in ("sqlite", "postgresql"):
+        # A folder's name may hold what means something in a URL.
+        embedded = settings.embedded_database
+        url = URL.create("sqlite", database=settings.database) if embedded else make_url(settings.database)
+        if url.drivername not in DRIVERS or (url.get_backend_name() == "sqlite" and not url.database):
             raise WrongUse(
-                f"SMOOTHVOTE_DATABASE_URL: {url.get_backend_name()} is not supported; use postgresql:// or sqlite:///"
+                f"SMOOTHVOTE_DATABASE_URL: {url.drivername} is not supported; use postgresql:// or sqlite:///FILE"
             )
         # Two connections a process, so that workers times two stays below the server's limit.
         pool: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
         timeout = {"timeout": 30} if url.get_backend_name() == "sqlite" else {"connect_timeout": 10}
         engine = create_engine(url, connect_args=timeout, **pool)
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         raise WrongUse(
             "SMOOTHVOTE_DATABASE_URL is not a database URL: use postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
         ) from None
@@ -80,17 +85,24 @@ def current_revision(engine: Engine) -> str | None:
                 return None
             found = session.scalar(text("SELECT version_num FROM alembic_version"))
             return None if found is None else str(found)
-    except OperationalError as error:
-        where = engine.url.render_as_string(hide_password=True)
-        why = first_line(error)
+    except DBAPIError as error:
+        where, why = shown(engine), first_line(error)
         raise WrongUse(
             f"cannot reach the database at {where}: {why}; is it up, and is SMOOTHVOTE_DATABASE_URL right?"
         ) from None
 
 
-def first_line(error: OperationalError) -> str:
+def first_line(error: DBAPIError) -> str:
     """What the database's driver said, in one line."""
-    return str(error.orig).strip().splitlines()[0]
+    return one_line(error.orig or error)
+
+
+def shown(engine: Engine) -> str:
+    """Where the database is, without anything that may be secret: a password may stand in several places of a URL."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return f"{url.database}"
+    return f"{url.get_backend_name()} {url.database or ''} on {url.host or url.query.get('host', 'this machine')}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from db.errors import WrongUse
 
 PREFIX = "SMOOTHVOTE_"
+
+#: Brokers whose queue is a Redis: its length is asked.
+BROKERS = ("redis", "rediss", "redis+socket", "sentinel")
 
 
 class Settings(BaseSettings):
@@ -49,6 +53,15 @@ class Settings(BaseSettings):
     #: What a worker calls itself in the record; unset: its host.
     worker_name: str | None = None
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        for url in value.get_secret_value().split(";") if value else ():
+            parts = urlsplit(url)
+            if parts.scheme not in BROKERS or parts.port == 0:  # .port raises ValueError for what is no number
+                raise ValueError("must be redis://HOST:6379/0, rediss://…, redis+socket:///FILE or sentinel://…")
+        return value
+
     @field_validator("home", "image_root")
     @classmethod
     def _at_home(cls, value: Path | None) -> Path | None:
@@ -56,9 +69,9 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database's URL, secrets included: never to be printed."""
+        """The database's URL, secrets included: never to be printed. Of the embedded one: its file."""
         if self.database_url is None:
-            return f"sqlite:///{self.home.absolute() / 'smoothvote.db'}"
+            return str(self.home.absolute() / "smoothvote.db")
         url = self.database_url.get_secret_value()
         for scheme in ("postgres://", "postgresql://"):
             if url.startswith(scheme):
@@ -102,5 +115,6 @@ def load_settings(**given: Any) -> Settings:
         line = error.errors()[0]
         name = PREFIX + str(line["loc"][0]).upper()
         shown = "" if name.endswith("_URL") else f" (it is {line['input']!r})"
-        said = "must be auto, cpu or cuda:N" if name.endswith("_DEVICE") else line["msg"][0].lower() + line["msg"][1:]
+        told = line["msg"].removeprefix("Value error, ")
+        said = "must be auto, cpu or cuda:N" if name.endswith("_DEVICE") else told[0].lower() + told[1:]
         raise WrongUse(f"{name}: {said}{shown}") from None

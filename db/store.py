@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, false, func, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, Engine, and_, case, false, func, not_, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -163,7 +163,9 @@ def release(session: Session, run_id: str, *, worker: str | None) -> None:
     held = Job.worker.startswith(worker, autoescape=True) if worker else Job.worker.is_not(None)
     mine = update(Job).where(Job.run_id == run_id, Job.done_at.is_(None))
     free: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None, "note": None, "refused": False}
-    session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**free))
+    # A person ended those attempts, and no image: they do not count.
+    fewer = case((and_(Job.attempts > 0, Job.lease_until.is_not(None)), Job.attempts - 1), else_=Job.attempts)
+    session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**free, attempts=fewer))
 
 
 def split_spent(session: Session, *, max_attempts: int) -> int:
@@ -173,23 +175,24 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
     """
     spent = session.scalars(
         select(Job)
-        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.lease_until < now())
+        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.lease_until < now(), Job.refused.is_(False))
         .with_for_update(skip_locked=True)
     ).all()
     for job in spent:
         if job.first == job.last:
             image = select(Image.id).join(Run, Run.dataset_id == Image.dataset_id)
             image_id = session.scalars(image.where(Run.id == job.run_id, Image.position == job.first)).one()
-            why = job.note or "the worker ended, or fell silent"
-            message = f"in each of {job.attempts} attempts at this image: {why}"
+            message = f"the worker ended, or fell silent, in each of {job.attempts} attempts at this image"
             row = {"run_id": job.run_id, "image_id": image_id, "code": "worker_failed", "message": message}
             session.execute(_insert(session, Failure).on_conflict_do_nothing(), row)
             job.done_at = now()
             continue
         middle = (job.first + job.last) // 2
-        session.add(Job(run_id=job.run_id, first=middle + 1, last=job.last))
+        rest = 0 if middle + 1 == job.last else max_attempts - 1
+        session.add(Job(run_id=job.run_id, first=middle + 1, last=job.last, attempts=rest))
         job.last = middle
-        job.attempts = 0
+        # Which half it is, one attempt tells; only the image alone gets all of them.
+        job.attempts = 0 if job.first == middle else max_attempts - 1
         job.sent_at = job.lease_until = job.worker = job.note = None
     return len(spent)
 
@@ -224,18 +227,10 @@ def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
 
 def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
     """Gives a job back that this worker cannot do: offered again after so many seconds; the attempt does not count."""
-    _give_back(engine, claim, worker, after, note=note, refused=True, attempts=Job.attempts - 1)
-
-
-def give_up(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
-    """Gives a job back that failed here. Of a few such attempts the job is split: see ``split_spent``."""
-    _give_back(engine, claim, worker, after, note=note)
-
-
-def _give_back(engine: Engine, claim: Claim, worker: str, after: float, **values: Any) -> None:
     mine = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None))
+    back = mine.values(lease_until=now(after), note=note, refused=True, attempts=Job.attempts - 1)
     with writing(engine) as session:
-        session.execute(mine.values(lease_until=now(after), **values))
+        session.execute(back)
 
 
 def load_work(engine: Engine, claim: Claim) -> Work:

@@ -1,8 +1,8 @@
 """The queue, as producers see it: job ids go in, and its length can be asked."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -61,7 +61,4 @@ class Broker:
 
 def without_secrets(url: str) -> str:
     """A URL that may be printed."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+    return ";".join(re.sub(r"//[^/?#]*@", "//***@", part) for part in url.split(";"))

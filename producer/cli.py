@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from db.cli import FORMATS, show_report
-from db.errors import SmoothvoteError
+from db.errors import SmoothvoteError, WrongUse
 from db.flags import recipe_flags, recipe_from
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DATASET_FLAGS = (
     click.option("--labels", metavar="FILE", help="A .csv or .jsonl of file_name,label; or `none`.  [default: from the layout]"),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images, spread evenly over the dataset."),
-    click.option("--job-size", type=click.IntRange(1, 10_000), metavar="N", help="Images a job.  [default: 32]"),
+    click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images a job.  [default: 32]"),
     click.option("--name", help="What to call the run.  [default: the dataset's and the model's names]"),
     click.option("--dry-run", is_flag=True, help="Say what would be submitted, and do nothing."),
 )  # fmt: skip
@@ -58,6 +58,8 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
 
     check_plot(plot)
     settings, recipe = load_settings(), recipe_from(**flags)
+    if workers == 0 and settings.broker_url is None:
+        raise WrongUse("--workers 0 leaves the work to others, who need a queue: set SMOOTHVOTE_BROKER_URL")
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if dry_run:
         describe(recipe, dataset, job_size)
@@ -83,7 +85,9 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
 
     settings, recipe = load_settings(), recipe_from(**flags)
     if not dry_run:
+        # Both are asked before anything is recorded: what cannot be sent is better not half done.
         broker = Broker(settings)
+        broker.queued()
         engine = connect(settings)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if dry_run:
@@ -115,7 +119,7 @@ def watch(run: str) -> None:
     dispatcher = Dispatcher(engine, Broker(settings), settings, found)
     left = f"left; the run goes on. Take it up again with: smoothvote watch {found.id}"
     state = follow(engine, found, dispatcher, left=left)
-    if state.cancelled:
+    if not state.complete:
         raise SmoothvoteError(f"run {found.id} was cancelled; submitting it again resumes it")
     click.echo(f"complete: {state.done} images, {state.failed} failed, {state.skipped} skipped", err=True)
 

@@ -68,7 +68,7 @@ def read_dataset(
         label_of: LabelOf = rows.__getitem__
     else:
         name, root = place.name, place
-        found, ignored = place.images()
+        found, ignored = place.images(settings)
         if not found:
             kinds = " ".join(sorted(IMAGE_SUFFIXES))
             raise WrongUse(f"{location}: no images in it (looked for {kinds}, in all folders below)")

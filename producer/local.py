@@ -63,45 +63,53 @@ def home(settings: Settings) -> Iterator[Path]:
         yield folder
 
 
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """A Redis on a unix socket that only this user can reach; gives its URL.
+class RedisServer:
+    """A Redis on a unix socket that only this user can reach, as a child of this command.
 
     Nothing of it is kept: the record of what is to be done is the database.
-
-    Raises:
-        SmoothvoteError: if there is no redis-server, or it does not start.
     """
-    socket = _socket(folder)
-    client = redis.Redis(unix_socket_path=str(socket))
-    with contextlib.suppress(redis.RedisError):
-        client.shutdown(nosave=True)  # left behind by a command that was killed: the folder is ours
-    command = [
-        _redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder),
-        "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
-    ]  # fmt: skip
-    log = folder / "redis.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, start_new_session=True, preexec_fn=_end_with_parent
-        )
-    try:
-        _wait_until_up(client, process, log)
-        yield f"redis+socket://{quote(str(socket))}?virtual_host=0"
-    finally:
-        client.close()
-        _end(process, signal.SIGTERM, grace=5)
 
+    def __init__(self, folder: Path) -> None:
+        """Starts it.
 
-def _wait_until_up(client: redis.Redis, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(200):
+        Raises:
+            SmoothvoteError: if there is no redis-server, or it does not start.
+        """
+        socket = _socket(folder)
+        self.url = f"redis+socket://{quote(str(socket))}?virtual_host=0"
+        self._log = folder / "redis.log"
+        self._client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5)
+        self._command = [
+            _redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder),
+            "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
+        ]  # fmt: skip
         with contextlib.suppress(redis.RedisError):
-            client.ping()
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    raise SmoothvoteError(f"redis-server did not start: {last_line(log)} (all of it is in {log})")
+            self._client.shutdown(nosave=True)  # left behind by a command that was killed: the folder is ours
+        self._process = self._start()
+
+    def keep_up(self) -> None:
+        """Starts it again if it has ended; what was on it is sent again."""
+        if self._process.poll() is not None:
+            self._process = self._start()
+
+    def end(self) -> None:
+        """Ends it."""
+        self._client.close()
+        _end(self._process, signal.SIGTERM, grace=5)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("w") as output:
+            process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, start_new_session=True, preexec_fn=_end_with_parent
+            )
+        for _ in range(200):
+            with contextlib.suppress(redis.RedisError):
+                self._client.ping()
+                return process
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise SmoothvoteError(f"redis-server did not start: {last_line(self._log)} (all of it is in {self._log})")
 
 
 def _socket(folder: Path) -> Path:

@@ -81,14 +81,15 @@ class Place:
             raise WrongUse(f"{self.shown} is not below SMOOTHVOTE_IMAGE_ROOT ({above}), where workers look for images")
         return self.folder.relative_to(above).as_posix()
 
-    def images(self) -> tuple[list[File], int]:
+    def images(self, settings: Settings) -> tuple[list[File], int]:
         """Every image in all folders below, by its name, sorted; and how many other files there are.
 
         Raises:
             WrongUse: if there is no such folder, it cannot be read, or a name in it is not text.
         """
+        self.root(settings)  # where no worker looks, nothing needs to be listed
         with errors(self):
-            everything = sorted(_walk_url(self.url) if self.url else _walk_folder(self.folder))
+            everything = sorted(_walk_url(self.url) if self.url else _walk_folder(self.folder, settings))
         for file in everything:
             if not _is_text(file.path):
                 raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
@@ -153,21 +154,32 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _walk_folder(folder: Path) -> Iterator[File]:
+def _walk_folder(folder: Path, settings: Settings) -> Iterator[File]:
     if not folder.is_dir():
         raise NotADirectoryError(0, "not a folder" if folder.exists() else "no such folder")
+    kept_in = os.path.realpath(settings.image_root or folder)
     seen = set()
     # Links to folders are followed, as people make subsets of them; each folder once, or a loop would never end.
-    for above, folders, names in os.walk(folder, followlinks=True):
+    for above, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         if (here := os.path.realpath(above)) in seen:
             folders.clear()
             continue
         seen.add(here)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             if not name.startswith("."):
                 path = Path(above, name)
+                target = os.path.realpath(path) if path.is_symlink() else os.path.join(here, name)
+                if not target.startswith(os.path.join(kept_in, "")):
+                    # Workers would refuse it, as they keep to the root: better said here.
+                    raise WrongUse(
+                        f"{path} is a link out of {kept_in}: SMOOTHVOTE_IMAGE_ROOT names a folder that holds both"
+                    )
                 yield _stat(path, path.relative_to(folder).as_posix())
+
+
+def _raise(error: OSError) -> None:
+    raise PermissionError(error.errno, f"{error.filename}: {error.strerror}")
 
 
 def _stat(path: Path, shown: str) -> File:

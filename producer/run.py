@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from contextlib import ExitStack
 
 import click
@@ -18,8 +19,8 @@ from db.store import release
 from db.tables import REVISION
 from producer.broker import Broker, BrokerDown
 from producer.dataset import Dataset
-from producer.dispatch import dispatch
-from producer.local import Workers, home, redis_server
+from producer.dispatch import SWEEP, dispatch
+from producer.local import RedisServer, Workers, home
 from producer.submit import submit
 from producer.watch import Look, watch
 
@@ -60,8 +61,11 @@ def run_here(
 
         worker_name = f"run:{os.uname().nodename}:{os.getpid()}"
         ours = f"{worker_name}:"  # and each process's own number
+        redis = None
         if settings.broker_url is None:
-            settings = settings.model_copy(update={"broker_url": SecretStr(stack.enter_context(redis_server(folder)))})
+            redis = RedisServer(folder)
+            stack.callback(redis.end)
+            settings = settings.model_copy(update={"broker_url": SecretStr(redis.url)})
             # That queue is empty, whatever the record says was sent; and beside an embedded database nobody works.
             with writing(engine) as session:
                 release(session, run_id, worker=None if settings.embedded_database else ours)
@@ -69,10 +73,11 @@ def run_here(
         crew = Workers(folder, settings.broker, processes=workers, name=worker_name) if workers else None
 
         def look(state: Progress) -> None:
-            if crew and state.refused and state.note:
+            if state.note and (state.refused_by or "").startswith(ours):
                 raise Refusal(state.note)  # all workers of this command are alike: what one refuses, all do
-            if crew:
-                crew.keep_up()
+            for child in (redis, crew):
+                if child:
+                    child.keep_up()
             dispatcher(state)
 
         in_order = False
@@ -84,7 +89,7 @@ def run_here(
                 crew.end(at_once=not in_order)
             with writing(engine) as session:
                 release(session, run_id, worker=ours)
-        if state.cancelled:
+        if not state.complete:
             raise SmoothvoteError(f"run {run_id} was cancelled; the same command resumes it")
     return run_id
 
@@ -94,21 +99,30 @@ class Dispatcher:
 
     def __init__(self, engine: Engine, broker: Broker, settings: Settings, run: RunInfo) -> None:
         self._engine, self._broker, self._settings, self._run = engine, broker, settings, run
-        self._reached = False
+        self._reached = self._waiting = False
+        self._next = 0.0
 
     def __call__(self, _: Progress) -> None:
-        """Sends what is due.
+        """Sends what is due, unless that was done a moment ago.
 
         Raises:
             BrokerDown: if the queue was never reached: then it is not down, but wrong.
         """
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + SWEEP
         try:
             dispatch(self._engine, self._broker, self._settings, run_id=self._run.id)
-            self._reached = True
         except BrokerDown as error:
             if not self._reached:
                 raise
-            click.echo(f"smoothvote: {error}; waiting", err=True)
+            if not self._waiting:
+                click.echo(f"smoothvote: {error}; waiting for it", err=True)
+            self._waiting = True
+            return
+        if self._waiting:
+            click.echo("smoothvote: the queue is back", err=True)
+        self._reached, self._waiting = True, False
 
 
 def follow(engine: Engine, run: RunInfo, each_look: Look, *, left: str) -> Progress:

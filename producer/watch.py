@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from db import runs
-from db.runs import RunInfo
-from db.session import reading
+from db.session import first_line, reading
 
 #: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
 Look = Callable[[runs.Progress], None]
@@ -30,7 +30,7 @@ class RateColumn(ProgressColumn):
         return Text("– images/s" if speed is None else f"{speed:.1f} images/s", style="progress.data.speed")
 
 
-def watch(engine: Engine, run: RunInfo, *, each_look: Look) -> runs.Progress:
+def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progress:
     """Shows the run's progress on stderr until it is complete or cancelled.
 
     Args:
@@ -47,8 +47,16 @@ def watch(engine: Engine, run: RunInfo, *, each_look: Look) -> runs.Progress:
         task = bar.add_task(run.name, total=run.expected, failed=0, note="")
         began, next_line, at_first = time.monotonic(), LINE, None
         while True:
-            with reading(engine) as session:
-                state = runs.progress(session, run)
+            try:
+                with reading(engine) as session:
+                    state = runs.progress(session, run)
+            except OperationalError as error:
+                # It comes back, as databases do; what was found is in it.
+                bar.console.print(
+                    f"smoothvote: cannot reach the database: {first_line(error)}; waiting for it", markup=False
+                )
+                time.sleep(LINE)
+                continue
             at_first = state.done if at_first is None else at_first
             note = f" · {state.note}" if state.note else ""
             bar.update(task, completed=state.done, failed=state.failed, note=note)

@@ -172,7 +172,8 @@ def test_a_link_to_an_image_is_that_image(tmp_path: Path) -> None:
     original = write(tmp_path / "original", b"123")
     folder = put(tmp_path / "mine", "tench/a.jpg")
     (folder / "tench/b.jpg").symlink_to(original)
-    assert read(folder).entries[1] == Entry(path="tench/b.jpg", label=0, bytes=3)
+    found = read(folder, settings=settings(image_root=tmp_path))
+    assert found.entries[1] == Entry(path="tench/b.jpg", label=0, bytes=3)
 
 
 # -- manifests ---------------------------------------------------------------------------------------------------
@@ -760,7 +761,17 @@ def test_linked_class_folders_are_followed_and_loops_end(tmp_path: Path) -> None
     (tmp_path / "some").mkdir()
     (tmp_path / "some" / "goldfish").symlink_to("../all/goldfish")
     (tmp_path / "some" / "goldfish" / "loop").symlink_to(".")
-    assert labels_of(read(tmp_path / "some")) == {"goldfish/b.jpg": 1}
+    rooted = settings(image_root=tmp_path)
+    assert labels_of(read(tmp_path / "some", settings=rooted)) == {"goldfish/b.jpg": 1}
+    assert "is a link out of" in refusal(tmp_path / "some")
+    assert "SMOOTHVOTE_IMAGE_ROOT" in refusal(tmp_path / "some")
+
+
+def test_a_linked_image_that_workers_would_refuse_is_refused_before_it_is_submitted(tmp_path: Path) -> None:
+    put(tmp_path / "all", "a.jpg")
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "a.jpg").symlink_to("../all/a.jpg")
+    assert "is a link out of" in refusal(tmp_path / "some")
 
 
 def test_hidden_files_are_passed_over_behind_a_url_too() -> None:

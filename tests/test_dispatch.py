@@ -117,6 +117,8 @@ def test_a_queue_that_is_full_leaves_the_jobs_due(
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("redis://user:secret@host:6379/0", "redis://***@host:6379/0"),
         ("rediss://:p%40ss@host/0", "rediss://***@host/0"),
+        ("redis://h1/0;redis://:secret@h2/0", "redis://h1/0;redis://***@h2/0"),
+        ("redis://:se@cret@host/0", "redis://***@host/0"),
     ],
 )
 def test_urls_are_shown_without_their_secrets(url: str, shown: str) -> None:

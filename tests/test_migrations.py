@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -53,16 +54,52 @@ def test_a_database_of_another_version_is_refused_with_the_remedy(
 
 def test_secrets_are_in_no_message() -> None:
     url = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere"
-    with pytest.raises(WrongUse, match=r"cannot reach the database at .*somebody") as raised:
+    with pytest.raises(WrongUse, match=r"cannot reach the database at postgresql nowhere on 127\.0\.0\.1") as raised:
         connect(Settings(database_url=url))
     assert "hunter2" not in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("url", ["mysql://localhost/x", "nonsense", "postgresql+nodriver://localhost/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://localhost/x",
+        "nonsense",
+        "postgresql+nodriver://localhost/x",
+        "postgresql+psycopg2://localhost/x",
+        "sqlite://",
+        "postgresql://localhost:port/x",
+    ],
+)
 def test_what_is_no_supported_database_is_refused(url: str) -> None:
     with pytest.raises(WrongUse, match="SMOOTHVOTE_DATABASE_URL"):
         open_engine(Settings(database_url=url))
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://127.0.0.1:1/x?user=u&password=SECRET", "postgresql://u:SEC@RET@127.0.0.1:1/x"]
+)
+def test_secrets_are_in_no_message_wherever_they_stand(url: str) -> None:
+    with pytest.raises(WrongUse) as raised:
+        connect(Settings(database_url=url))
+    assert "SEC" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("I am no database, and long enough to be seen as none." * 20)
+    with pytest.raises(WrongUse, match="file is not a database"):
+        connect(Settings(database_url=f"sqlite:///{tmp_path / 'text.db'}"))
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a b", "a#b"])
+def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+    settings = Settings(home=tmp_path / name)
+    settings.home.mkdir()
+    engine = open_engine(settings)
+    upgrade(engine)
+    engine.dispose()
+    assert (tmp_path / name / "smoothvote.db").exists()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_views_can_be_read_by_any_client(new_postgres: Callable[[], str]) -> None:

@@ -128,12 +128,12 @@ def test_the_embedded_database_is_in_the_home(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("SMOOTHVOTE_HOME", str(tmp_path / "state"))
     settings = load_settings()
     assert settings.embedded_database
-    assert settings.database == f"sqlite:///{tmp_path}/state/smoothvote.db"
+    assert settings.database == f"{tmp_path}/state/smoothvote.db"
 
 
 def test_the_embedded_databases_path_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_settings().database == f"sqlite:///{Path.cwd()}/.smoothvote/smoothvote.db"
+    assert load_settings().database == f"{Path.cwd()}/.smoothvote/smoothvote.db"
 
 
 @pytest.mark.parametrize(

@@ -253,12 +253,18 @@ def test_a_refused_job_is_offered_again_and_the_attempt_does_not_count(engine: E
     assert jobs(engine, run_id)[0].note is None
 
 
-def test_what_a_worker_gave_up_counts_as_an_attempt(engine: Engine) -> None:
+def test_a_refusal_is_no_attempt_whatever_came_before_it(engine: Engine) -> None:
     run_id = record(engine, [0])
-    claim = claimed(engine, jobs(engine, run_id)[0].id)
-    store.give_up(engine, claim, worker="w", note="RuntimeError: boom", after=0.01)
-    job = jobs(engine, run_id)[0]
-    assert (job.note, job.refused, job.attempts) == ("RuntimeError: boom", False, 1)
+    (job_id,) = take_due(engine)
+    for _ in range(3):  # three times Ctrl-C
+        claimed(engine, job_id, worker="run:host:1:2")
+        with writing(engine) as session:
+            store.release(session, run_id, worker="run:host:1:")
+    assert jobs(engine, run_id)[0].attempts == 0
+    for _ in range(3):
+        store.refuse(engine, claimed(engine, job_id), worker="w", note="no weights here", after=-1)
+        with writing(engine) as session:
+            assert store.split_spent(session, max_attempts=1) == 0
 
 
 def test_released_jobs_are_due_at_once_and_others_workers_keep_theirs(engine: Engine) -> None:
@@ -292,7 +298,7 @@ def test_a_job_that_ends_its_workers_is_split_down_to_the_image_that_does_it(eng
                 continue
             rows = [predicted(image, sigma, 1, 1, 1, 1) for image in image_ids(engine, claim) for sigma in LEVELS]
             assert store.finish(engine, claim, rows, [])
-    assert attempts == 3 * 4  # spans of 8, 4, 2 and 1 images
+    assert attempts == 3 + 1 + 1 + 3  # spans of 8, 4, 2 and 1 images: a half is told in one attempt
     assert count(engine, Prediction) == 7 * len(LEVELS)
     with reading(engine) as session:
         (lost,) = session.scalars(select(Failure))

@@ -148,7 +148,7 @@ def test_a_worker_with_other_weights_refuses(
     assert len(stored(engine)) == 4
 
 
-def test_an_unexpected_error_is_a_counted_attempt_and_the_worker_lives_on(
+def test_an_unexpected_error_is_the_workers_and_no_images_fault(
     engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = submit()
@@ -157,11 +157,28 @@ def test_an_unexpected_error_is_a_counted_attempt_and_the_worker_lives_on(
         patched.setattr("worker.worker.predict", lambda *_: 1 / 0)
         worker.do(job_id)
     job = jobs(engine, run_id)[0]
-    assert (job.note, job.refused, job.attempts) == ("ZeroDivisionError: division by zero", False, 1)
+    assert job.note == "unexpected, see the worker's log: ZeroDivisionError: division by zero"
+    assert (job.refused, job.attempts) == (True, 0)
+    assert failures(engine) == {}
     with writing(engine) as session:
         store.release(session, run_id, worker=None)
     worker.do(job_id)
     assert len(stored(engine)) == 6
+
+
+def test_a_device_that_is_not_there_is_refused_and_blames_no_image(
+    engine: Engine, settings: Settings, submit: Callable[..., str]
+) -> None:
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    worker = Worker(settings.model_copy(update={"device": "cuda:99"}))
+    worker.do(job_id)
+    worker.engine.dispose()
+    note = jobs(engine, run_id)[0].note
+    assert note is not None
+    assert note.startswith("this worker cannot run ")
+    assert "on cuda:99" in note
+    assert failures(engine) == {}
 
 
 def test_cancelling_takes_effect_within_a_job(

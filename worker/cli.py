@@ -33,8 +33,8 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     """Do jobs from the queue until told to stop. Start as many as are needed, on any machine.
 
     It reads the images where they lie (SMOOTHVOTE_IMAGE_ROOT), the queue at SMOOTHVOTE_BROKER_URL and the database at
-    SMOOTHVOTE_DATABASE_URL. SIGTERM or Ctrl-C
-    ends it after the job in hand; a second one ends it at once; neither loses anything.
+    SMOOTHVOTE_DATABASE_URL. SIGTERM or Ctrl-C ends it after the job in hand; a second Ctrl-C, or SIGQUIT, at once.
+    Neither loses anything.
     """
     # Children are spawned: what they are to know they find in the environment.
     for name, value in {"DEVICE": device, "ENGINE": engine, "BATCH_SIZE": batch_size}.items():
@@ -53,7 +53,7 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     check_queue(app)
     connect(load_settings()).dispose()
     arguments = ["worker", "--concurrency", str(processes), "--without-gossip", "--without-mingle"]
-    app.worker_main([*arguments, "--hostname", f"smoothvote-{os.getpid()}@%h"])
+    raise SystemExit(app.worker_main([*arguments, "--hostname", f"smoothvote-{os.getpid()}@%h"]))
 
 
 @click.command()

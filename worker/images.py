@@ -8,15 +8,18 @@ import io
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import fsspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from db.errors import Refusal
+from db.errors import Refusal, one_line
 from db.settings import Settings
 from db.store import Entry
 
@@ -51,6 +54,9 @@ def find_root(stored: str, settings: Settings) -> str:
     if "://" in stored:
         if stored.split("://")[0].lower() not in settings.schemes:
             raise Refusal(f"this worker may not read {stored}: SMOOTHVOTE_URL_SCHEMES has {settings.url_schemes}")
+        with _refusing(stored):
+            filesystem, below = fsspec.core.url_to_fs(stored)
+            filesystem.exists(below)
         return stored
     folder = Path(settings.image_root or "", stored)
     if not folder.is_dir():
@@ -85,7 +91,8 @@ def _read_file(root: str, entry: Entry, settings: Settings) -> bytes:
     if not path.is_relative_to(above):
         raise Unusable("outside_root", f"{entry.path} leads outside of {above}")
     # Not blocking: a FIFO in the folder would hold the worker for ever.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # No link either: the path is resolved already, and a link that is there now was put there since.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -98,13 +105,26 @@ def _read_file(root: str, entry: Entry, settings: Settings) -> bytes:
 
 
 def _read_url(root: str, entry: Entry, settings: Settings) -> bytes:
-    import fsspec
+    with _refusing(root):
+        filesystem, below = fsspec.core.url_to_fs(root)
+        path = f"{below}/{entry.path}"
+        _check_bytes(int(filesystem.size(path) or 0), settings)
+        data: bytes = filesystem.cat_file(path)
+        return data
 
-    filesystem, below = fsspec.core.url_to_fs(root)
-    path = f"{below}/{entry.path}"
-    _check_bytes(int(filesystem.size(path) or 0), settings)
-    data: bytes = filesystem.cat_file(path)
-    return data
+
+@contextmanager
+def _refusing(root: str) -> Iterator[None]:
+    """What a store's client raises for want of a package, credentials or a network is no image's fault."""
+    try:
+        yield
+    except (Unusable, OSError):
+        raise
+    except Exception as error:
+        # No common class; and its message may hold keys.
+        raise Refusal(
+            f"this worker cannot read {root} ({type(error).__name__}): are its packages and credentials here?"
+        ) from None
 
 
 def _check_bytes(size: int, settings: Settings) -> None:
@@ -149,7 +169,7 @@ def decode(data: bytes, *, grayscale: str, max_pixels: int) -> Pixels:
             raise Unusable("out_of_memory", "not enough memory to decode it") from None
         except Exception as error:
             # Pillow's decoders raise whatever their parser met: OSError, SyntaxError, ValueError, struct.error …
-            raise Unusable("truncated", f"broken data: {_one_line(error)}") from None
+            raise Unusable("truncated", f"broken data: {one_line(error)}") from None
     return Pixels(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), hashlib.sha256(data).digest())
 
 
@@ -172,7 +192,3 @@ def _to_rgb(image: Image.Image) -> NDArray[np.float32]:
 
 def _from_one_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(values[:, :, None], 3, axis=2)
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

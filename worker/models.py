@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from db.errors import Refusal
+from db.errors import Refusal, one_line
 from db.recipe import BUNDLED_MODEL, IMAGENET_CLASSES, Preprocessing, Recipe
 
 BUNDLED_ARCH = "timm/tf_efficientnet_lite0"
@@ -144,7 +144,7 @@ def _timm(name: str, recipe: Recipe, *, weightless: bool = False) -> tuple[nn.Mo
         try:
             hub = timm.models.get_pretrained_cfg(name)
         except (RuntimeError, ValueError) as error:
-            raise Refusal(f"timm/{name}: {_one_line(error)}") from None
+            raise Refusal(f"timm/{name}: {one_line(error)}") from None
         file = f"{hub.hf_hub_id or name}/model.safetensors" if hub else name
         network = _download(lambda: timm.create_model(name, pretrained=True), file, Path(constants.HF_HUB_CACHE))
     config = timm.data.resolve_data_config(model=network)
@@ -165,7 +165,7 @@ def _download(make: Any, file: str, cache: Path) -> nn.Module:
     except Exception as error:
         # Whatever the network, a proxy or the hub's client raises: there is no common class.
         raise Refusal(
-            f"weights {file} are not in {cache} and cannot be downloaded ({_one_line(error)}): {WAYS_OUT}"
+            f"weights {file} are not in {cache} and cannot be downloaded ({one_line(error)}): {WAYS_OUT}"
         ) from None
     return network
 
@@ -195,7 +195,7 @@ def _read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise Refusal(
-            f"{file} holds no tensors that are safe to read ({_one_line(error)}); save a state_dict, best as .safetensors"
+            f"{file} holds no tensors that are safe to read ({one_line(error)}); save a state_dict, best as .safetensors"
         ) from None
     # Training scripts put the weights beside the optimiser's state.
     for key in ("state_dict", "model_state_dict", "model"):
@@ -211,7 +211,3 @@ def _nearest(name: str, names: list[str]) -> str:
 
     near = difflib.get_close_matches(name, names, n=3)
     return f"; near it: {', '.join(near)}" if near else ""
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]

@@ -83,7 +83,9 @@ def views_of(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -> to
             for sigma in recipe.levels
             for view in smooth(noise.add(pixels.image, epsilon, sigma), recipe.kernel_size, recipe.kernel_sigma)
         ])  # fmt: skip
-    except MemoryError:
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # PyTorch's way to say it on a CPU
+            raise
         raise Unusable("out_of_memory", "not enough memory for its noise and views") from None
 
 

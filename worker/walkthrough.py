@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from db.classes import class_names
-from db.formats import render
+from db.formats import plain, render
 from db.recipe import Recipe
 from db.settings import Settings
 from db.store import Entry, Predicted
@@ -29,7 +29,7 @@ def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings, form
     for found in predict(sources, recipe, classifier):
         for failed in found.failed:
             all_usable = False
-            print(f"smoothvote: {images[failed.image_id]}: {failed.code}: {failed.message}", file=sys.stderr)
+            print(plain(f"smoothvote: {images[failed.image_id]}: {failed.code}: {failed.message}"), file=sys.stderr)
         for image_id in sorted({row.image_id for row in found.predicted}):
             rows = [row for row in found.predicted if row.image_id == image_id]
             print(
@@ -54,7 +54,7 @@ def _as_table(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
     for row in rows:
         views = (f"{names[getattr(row, f'label_{view}')]} {getattr(row, f'confidence_{view}'):.2f}" for view in VIEWS)
         table.add_row(f"{row.sigma:g}", *views, "rejected" if row.label_maj is None else names[row.label_maj])
-    return render(table, above=image)
+    return render(table, above=plain(image))
 
 
 def _as_json(image: str, rows: list[Predicted], names: dict[int, str]) -> str:

@@ -13,7 +13,7 @@ from billiard import current_process
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import store
-from db.errors import WrongUse
+from db.errors import Refusal, WrongUse, one_line
 from db.recipe import Recipe
 from db.session import connect
 from db.settings import Settings
@@ -26,8 +26,6 @@ logger = logging.getLogger("worker")
 
 #: Seconds before a job that this worker cannot do is offered again, to another or to this one, mended.
 REFUSED_FOR = 60.0
-#: Seconds before a job that failed here is tried again.
-FAILED_FOR = 2.0
 
 
 class Worker:
@@ -57,10 +55,10 @@ class Worker:
                 store.refuse(self.engine, claim, worker=self.name, note=str(reason), after=REFUSED_FOR)
                 return
             except Exception as error:
-                # A bug, a broken device, no memory: something in this job may cause it, and splitting will tell.
-                logger.exception("job %d: attempt %d failed", job_id, claim.attempts)
-                note = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-                store.give_up(self.engine, claim, worker=self.name, note=note[:500], after=FAILED_FOR)
+                # What an image can cause is caught where it is opened: this is the machine's fault, or a bug.
+                logger.exception("job %d: refused", job_id)
+                note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
+                store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR)
                 return
             if found is None:
                 logger.info("job %d: cancelled, or taken by another, half way", job_id)
@@ -96,7 +94,12 @@ class Worker:
         if self._classifier is None or self._classifier[0] != key:
             self._classifier = None  # the old one's memory first
             began = time.monotonic()
-            made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
+            try:
+                made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
+            except WrongUse:
+                raise
+            except Exception as error:
+                raise Refusal(f"this worker cannot run {recipe.model} on {self.device}: {one_line(error)}") from error
             logger.info("%s on %s, ready in %.1f s", recipe.model, made.device, time.monotonic() - began)
             self._classifier = (key, made)
         return self._classifier[1]

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 def upgrade(engine: Engine) -> None:
     """Brings the database to this code's revision. Does nothing if it is there."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["engine"] = engine
     command.upgrade(config, "head")
