@@ -243,6 +243,13 @@ def test_a_single_photograph_is_walked_through_without_queue_or_database(
         assert (level["vote"] or {}).get("label") == row["label_maj"]
 
 
+def test_classify_on_a_device_that_is_not_there_is_one_line(tmp_path: Path, photographs: list[Path]) -> None:
+    words = ("classify", photographs[0], "--model", "efficientnet_lite0", "--device", "cuda:99")
+    done = smoothvote(*words, cwd=tmp_path, code=2)
+    assert len(done.stderr.splitlines()) == 1
+    assert "on cuda:99" in done.stderr
+
+
 def test_classify_says_what_is_wrong_with_an_image_and_goes_on(tmp_path: Path, photographs: list[Path]) -> None:
     words = ("classify", "nowhere.jpg", photographs[0], "--model", "efficientnet_lite0", "--levels", "0")
     done = smoothvote(*words, cwd=tmp_path, code=1)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from db.errors import Refusal, one_line
 from db.recipe import Preprocessing, Recipe
 from worker.models import load
 
@@ -66,13 +67,17 @@ def make_classifier(recipe: Recipe, *, device: str, batch_size: int | None = Non
     """The classifier of a recipe.
 
     Raises:
-        Refusal: if its model or weights cannot be had.
+        Refusal: if its model or weights cannot be had, or not be put on the device.
     """
     model = load(recipe)
-    return Classifier(
-        model.network, model.preprocessing, model.weights_sha256,
-        device=device, precision=recipe.precision, batch_size=batch_size,
-    )  # fmt: skip
+    try:
+        return Classifier(
+            model.network, model.preprocessing, model.weights_sha256,
+            device=device, precision=recipe.precision, batch_size=batch_size,
+        )  # fmt: skip
+    except (RuntimeError, AssertionError) as error:
+        # What PyTorch raises for a device that is not there, or is full.
+        raise Refusal(f"cannot run {recipe.model} on {device}: {one_line(error)}; --device cpu always can") from None
 
 
 def choose_device(wanted: str, process: int = 0) -> str:

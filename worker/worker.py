@@ -13,7 +13,7 @@ from billiard import current_process
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import store
-from db.errors import Refusal, WrongUse, one_line
+from db.errors import WrongUse, one_line
 from db.recipe import Recipe
 from db.session import connect
 from db.settings import Settings
@@ -94,12 +94,7 @@ class Worker:
         if self._classifier is None or self._classifier[0] != key:
             self._classifier = None  # the old one's memory first
             began = time.monotonic()
-            try:
-                made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
-            except WrongUse:
-                raise
-            except Exception as error:
-                raise Refusal(f"this worker cannot run {recipe.model} on {self.device}: {one_line(error)}") from error
+            made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
             logger.info("%s on %s, ready in %.1f s", recipe.model, made.device, time.monotonic() - began)
             self._classifier = (key, made)
         return self._classifier[1]
