@@ -10,7 +10,7 @@ import click
 import db.cli
 import producer.cli
 import worker.cli
-from db.errors import FAILED, WRONG_USE, SmoothvoteError
+from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 
 ROOMS = {
     "Measure": producer.cli.VERBS,
@@ -63,7 +63,7 @@ def main() -> NoReturn:
     except click.ClickException as error:
         fail(error.format_message(), WRONG_USE)
     except (click.Abort, KeyboardInterrupt):
-        fail("interrupted", 130)
+        fail("interrupted", INCOMPLETE)
     except BrokenPipeError:
         # The reader has seen enough (`| head`). Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

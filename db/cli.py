@@ -64,7 +64,7 @@ def status(run: str, as_json: bool) -> None:
             f"{found.id} {found.name}: {word}, {state.done} of {state.expected} images done ({state.failed} failed, {state.skipped} skipped)"
         )
         if state.note and not state.complete:
-            click.echo(f"waits: {state.note}")
+            click.echo(f"waits: {state.refused_by}: {state.note}")
     raise SystemExit(0 if state.complete else INCOMPLETE)
 
 
@@ -98,6 +98,8 @@ def show_report(run: str, form: str, plot: Path | None) -> None:
     if plot:
         plot_report(found, plot)
         click.echo(f"wrote {plot}", err=True)
+    if failed := max(level.failed for level in found.levels):
+        click.echo(f"{failed} images failed: smoothvote images {found.run.id} --outcome failed", err=True)
     if not found.complete:
         raise SystemExit(INCOMPLETE)
 

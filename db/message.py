@@ -1,5 +1,6 @@
 """The message between the rooms: one job's id. And the queue's settings, which both ends must share."""
 
+import re
 from typing import Any
 
 from db.settings import Settings
@@ -51,3 +52,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_enable_remote_control": True,
         "enable_utc": True,
     }
+
+
+def without_secrets(url: str) -> str:
+    """A broker's URL that may be printed."""
+    return ";".join(re.sub(r"//[^/?#]*@", "//***@", part) for part in url.split(";"))

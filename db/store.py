@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, case, false, func, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, Engine, and_, case, delete, false, func, not_, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -116,6 +116,12 @@ def cancel(session: Session, run_id: str) -> None:
     session.execute(update(Run).where(Run.id == run_id).values(cancelled_at=func.coalesce(Run.cancelled_at, now())))
 
 
+def forget(session: Session, run_id: str) -> None:
+    """Takes a run back of which nothing was found: it never began."""
+    rows = [select(table.run_id).where(table.run_id == run_id) for table in (Prediction, Failure)]
+    session.execute(delete(Run).where(Run.id == run_id, *(not_(found.exists()) for found in rows)))
+
+
 # -- dispatch ----------------------------------------------------------------------------------------------------
 
 
@@ -162,7 +168,7 @@ def release(session: Session, run_id: str, *, worker: str | None) -> None:
     """
     held = Job.worker.startswith(worker, autoescape=True) if worker else Job.worker.is_not(None)
     mine = update(Job).where(Job.run_id == run_id, Job.done_at.is_(None))
-    free: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None, "note": None, "refused": False}
+    free: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
     # A person ended those attempts, and no image: they do not count.
     fewer = case((and_(Job.attempts > 0, Job.lease_until.is_not(None)), Job.attempts - 1), else_=Job.attempts)
     session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**free, attempts=fewer))

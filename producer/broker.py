@@ -1,6 +1,5 @@
 """The queue, as producers see it: job ids go in, and its length can be asked."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +8,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from db.errors import SmoothvoteError
-from db.message import QUEUE, TASK, celery_config
+from db.message import QUEUE, TASK, celery_config, without_secrets
 from db.settings import Settings
 
 
@@ -57,8 +56,3 @@ class Broker:
             raise BrokerDown(
                 f"cannot reach the queue at {self._shown}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
             ) from None
-
-
-def without_secrets(url: str) -> str:
-    """A URL that may be printed."""
-    return ";".join(re.sub(r"//[^/?#]*@", "//***@", part) for part in url.split(";"))

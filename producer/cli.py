@@ -62,7 +62,7 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
         raise WrongUse("--workers 0 leaves the work to others, who need a queue: set SMOOTHVOTE_BROKER_URL")
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if dry_run:
-        describe(recipe, dataset, job_size)
+        describe(recipe, dataset, name, job_size)
         return
     show_report(run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers), form, plot)
 
@@ -91,7 +91,7 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
         engine = connect(settings)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if dry_run:
-        describe(recipe, dataset, job_size)
+        describe(recipe, dataset, name, job_size)
         return
     submission = record(engine, recipe, dataset, name=name, job_size=job_size)
     sent = dispatch(engine, broker, settings, run_id=submission.run_id)
@@ -110,15 +110,16 @@ def watch(run: str) -> None:
     from db.session import connect, reading
     from db.settings import load_settings
     from producer.broker import Broker
-    from producer.run import Dispatcher, follow
+    from producer.run import Dispatcher, left
+    from producer.watch import watch as watch_run
 
     settings = load_settings()
     engine = connect(settings)
     with reading(engine) as session:
         found = find_run(session, run)
     dispatcher = Dispatcher(engine, Broker(settings), settings, found)
-    left = f"left; the run goes on. Take it up again with: smoothvote watch {found.id}"
-    state = follow(engine, found, dispatcher, left=left)
+    with left(f"left; the run goes on. Take it up again with: smoothvote watch {found.id}"):
+        state = watch_run(engine, found, each_look=dispatcher)
     if not state.complete:
         raise SmoothvoteError(f"run {found.id} was cancelled; submitting it again resumes it")
     click.echo(f"complete: {state.done} images, {state.failed} failed, {state.skipped} skipped", err=True)
@@ -204,15 +205,17 @@ def find_dataset(
     dataset = read_dataset(images, labels=Labels(recipe), settings=settings, labels_from=labels, limit=limit)
     if dataset.ignored:
         click.echo(f"passed over {dataset.ignored} files that are no images by their name", err=True)
-    if dataset.labelled < len(dataset.entries):
-        click.echo(
-            f"{len(dataset.entries) - dataset.labelled} of {len(dataset.entries)} images have no label: accuracy is of the rest",
-            err=True,
-        )
+    count = len(dataset.entries)
+    if missing := [entry.path for entry in dataset.entries if entry.bytes is None]:
+        click.echo(f"{len(missing)} of {count} images are not there: {missing[0]} is one", err=True)
+    if not dataset.labelled:
+        click.echo("no image has a label: there will be reject rates, and no accuracies", err=True)
+    elif dataset.labelled < count:
+        click.echo(f"{count - dataset.labelled} of {count} images have no label: accuracy is of the rest", err=True)
     return dataset
 
 
-def describe(recipe: "Recipe", dataset: "Dataset", job_size: int | None) -> None:
+def describe(recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: int | None) -> None:
     """What would be submitted, as JSON."""
     import json
 
@@ -221,7 +224,7 @@ def describe(recipe: "Recipe", dataset: "Dataset", job_size: int | None) -> None
     size = job_size or JOB_SIZE
     plan = {
         "id": recipe.run_id(dataset.fingerprint),
-        "name": default_name(recipe, dataset),
+        "name": name or default_name(recipe, dataset),
         "root": dataset.root,
         "images": len(dataset.entries),
         "available": dataset.found,

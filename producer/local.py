@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import redis
 
-from db.errors import SmoothvoteError
+from db.errors import WRONG_USE, Refusal, SmoothvoteError
 from db.settings import PREFIX, Settings
 
 #: A unix socket's path holds 107 bytes.
@@ -158,11 +158,14 @@ class Workers:
         """Starts the worker again if it has ended.
 
         Raises:
+            Refusal: if it ended because it cannot work as it is set up.
             SmoothvoteError: if it keeps ending.
         """
         code = self._process.poll()
         if code is None:
             return
+        if code == WRONG_USE:
+            raise Refusal(last_line(self._log).removeprefix("smoothvote: "))
         if self._restarts == RESTARTS:
             raise SmoothvoteError(
                 f"the worker ended {RESTARTS + 1} times: {last_line(self._log)} (all of it is in {self._log})"

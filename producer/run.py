@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import click
 from pydantic import SecretStr
@@ -15,14 +16,14 @@ from db.recipe import Recipe
 from db.runs import Progress, RunInfo, find_run, progress
 from db.session import connect, current_revision, open_engine, reading, writing
 from db.settings import Settings
-from db.store import release
+from db.store import forget, release
 from db.tables import REVISION
 from producer.broker import Broker, BrokerDown
 from producer.dataset import Dataset
 from producer.dispatch import SWEEP, dispatch
 from producer.local import RedisServer, Workers, home
 from producer.submit import submit
-from producer.watch import Look, watch
+from producer.watch import watch
 
 
 def run_here(
@@ -38,13 +39,16 @@ def run_here(
 
     Raises:
         Refusal: if the workers cannot do it, for want of its weights, say.
+        BrokerDown: if the queue that is set cannot be reached.
         SmoothvoteError: if it was cancelled, or another command is at work in the same folder.
         SystemExit: with INCOMPLETE, if it was interrupted.
     """
     # Told to end, it ends its children in order, as at Ctrl-C.
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, signal.default_int_handler)
-    with ExitStack() as stack:
+    with left("stopped; the same command resumes"), ExitStack() as stack:
+        if settings.broker_url:
+            Broker(settings).queued()  # asked before anything is recorded
         folder = stack.enter_context(home(settings))
         if settings.embedded_database:
             # It is this command's own, and nobody else is in the folder. A database that is shared is migrated by hand.
@@ -52,7 +56,8 @@ def run_here(
             if (current_revision(engine) or "") < REVISION:
                 upgrade(engine)
         engine = connect(settings)
-        run_id = submit(engine, recipe, dataset, name=name, job_size=job_size).run_id
+        submission = submit(engine, recipe, dataset, name=name, job_size=job_size)
+        run_id = submission.run_id
         with reading(engine) as session:
             run = find_run(session, run_id)
             state = progress(session, run)
@@ -70,7 +75,10 @@ def run_here(
             with writing(engine) as session:
                 release(session, run_id, worker=None if settings.embedded_database else ours)
         dispatcher = Dispatcher(engine, Broker(settings), settings, run)
-        crew = Workers(folder, settings.broker, processes=workers, name=worker_name) if workers else None
+        crew = None
+        if workers:
+            crew = Workers(folder, settings.broker, processes=workers, name=worker_name)
+            click.echo(f"starting {workers} worker process(es); PyTorch takes some seconds to load", err=True)
 
         def look(state: Progress) -> None:
             if state.note and (state.refused_by or "").startswith(ours):
@@ -82,8 +90,14 @@ def run_here(
 
         in_order = False
         try:
-            state = follow(engine, run, look, left="stopped; the same command resumes")
+            state = watch(engine, run, each_look=look)
             in_order = True
+        except Refusal:
+            if submission.new:
+                # What cannot begin is not to stand in the list as a run, and as the latest.
+                with writing(engine) as session:
+                    forget(session, run_id)
+            raise
         finally:
             if crew:
                 crew.end(at_once=not in_order)
@@ -125,14 +139,15 @@ class Dispatcher:
         self._reached, self._waiting = True, False
 
 
-def follow(engine: Engine, run: RunInfo, each_look: Look, *, left: str) -> Progress:
-    """Watches a run; Ctrl-C leaves it with a line that says how to go on.
+@contextmanager
+def left(said: str) -> Iterator[None]:
+    """Ctrl-C ends what is in here with a line that says how to go on.
 
     Raises:
-        SystemExit: with INCOMPLETE, if it is left.
+        SystemExit: with INCOMPLETE.
     """
     try:
-        return watch(engine, run, each_look=each_look)
+        yield
     except KeyboardInterrupt:
-        click.echo(f"smoothvote: {left}", err=True)
+        click.echo(f"smoothvote: {said}", err=True)
         raise SystemExit(INCOMPLETE) from None

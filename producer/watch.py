@@ -58,16 +58,16 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
                 time.sleep(LINE)
                 continue
             at_first = state.done if at_first is None else at_first
-            note = f" · {state.note}" if state.note else ""
+            note = f" · {state.refused_by}: {state.note}" if state.note else ""
             bar.update(task, completed=state.done, failed=state.failed, note=note)
             if state.complete or state.cancelled:
                 return state
             each_look(state)
             elapsed = time.monotonic() - began
             if bar.disable and elapsed >= next_line:
-                rate = (state.done - at_first) / elapsed
+                rate = f"{(state.done - at_first) / elapsed:.1f} images/s, " if state.done > at_first else ""
                 print(
-                    f"{state.done} of {state.expected} images, {rate:.1f} images/s, {state.failed} failed{note}",
+                    f"{state.done} of {state.expected} images, {rate}{state.failed} failed{note}",
                     file=sys.stderr,
                     flush=True,
                 )

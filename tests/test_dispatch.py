@@ -8,9 +8,9 @@ import redis
 from rows import jobs, record
 from sqlalchemy import Engine
 
-from db.message import QUEUE, TASK
+from db.message import QUEUE, TASK, without_secrets
 from db.settings import Settings
-from producer.broker import Broker, BrokerDown, without_secrets
+from producer.broker import Broker, BrokerDown
 from producer.dispatch import dispatch
 
 

@@ -142,6 +142,20 @@ def _jobs_done(cwd: Path) -> int:
     return json.loads(done.stdout)["done"] // 2 if done.returncode == 0 and done.stdout else 0
 
 
+def test_the_embedded_redis_may_be_killed(tmp_path: Path, folder: Path, expected: list[dict[str, Any]]) -> None:
+    words = ("run", folder, *ARTICLE, "--job-size", "2")
+    env = environment({"SMOOTHVOTE_LOST_AFTER": "3"})
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command(*words), cwd=tmp_path, env=env, stdout=said, stderr=said)
+        for _ in range(600):
+            if _jobs_done(tmp_path):
+                break
+            time.sleep(0.1)
+        subprocess.run(["pkill", "-9", "-f", f"{tmp_path}/.smoothvote/redis.sock"], check=True)
+        assert process.wait(120) == 0, (tmp_path / "said").read_text()
+    assert_same_rows(rows("latest", cwd=tmp_path), expected)
+
+
 def test_two_commands_in_one_folder_do_not_meet(tmp_path: Path, folder: Path) -> None:
     first = subprocess.Popen(
         command("run", folder, *ARTICLE, "--limit", "2"), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
@@ -211,7 +225,9 @@ def test_every_awkward_image_ends_as_a_prediction_or_a_coded_failure(tmp_path: P
     words = ("--model", "efficientnet_lite0", "--levels", "0,0.25", "--format", "json")
     done = smoothvote("run", folder, *words, cwd=tmp_path)
     assert "passed over 1 files" in done.stderr
-    assert f"{len(AWKWARD)} of {len(AWKWARD)} images have no label" in done.stderr
+    assert f"1 of {len(AWKWARD)} images are not there: dangling.jpg is one" in done.stderr
+    assert "no image has a label" in done.stderr
+    assert f"{len(UNUSABLE)} images failed: smoothvote images" in done.stderr
     for level in json.loads(done.stdout)["levels"]:
         assert level["expected"] == len(AWKWARD)
         assert (level["failed"], level["skipped"], level["pending"]) == (len(UNUSABLE), 0, 0)
@@ -227,6 +243,12 @@ def test_what_the_workers_refuse_ends_the_run_with_one_line(tmp_path: Path, fold
     done = smoothvote("run", folder, "--model", "torchvision/resnet51", cwd=tmp_path, code=2)
     assert done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith("smoothvote: torchvision has no classifier 'resnet51'; near it: ")
+    assert smoothvote("runs", "--json", cwd=tmp_path).stdout == ""  # what could not begin is no run
+
+
+def test_a_worker_on_a_device_that_is_not_there_takes_no_job(tmp_path: Path, folder: Path) -> None:
+    done = smoothvote("run", folder, *ARTICLE, cwd=tmp_path, env={"SMOOTHVOTE_DEVICE": "cuda:99"}, code=2)
+    assert done.stderr.splitlines()[-1].startswith("smoothvote: no device cuda:99 here: ")
 
 
 def test_a_single_photograph_is_walked_through_without_queue_or_database(
@@ -253,5 +275,5 @@ def test_classify_on_a_device_that_is_not_there_is_one_line(tmp_path: Path, phot
 def test_classify_says_what_is_wrong_with_an_image_and_goes_on(tmp_path: Path, photographs: list[Path]) -> None:
     words = ("classify", "nowhere.jpg", photographs[0], "--model", "efficientnet_lite0", "--levels", "0")
     done = smoothvote(*words, cwd=tmp_path, code=1)
-    assert done.stderr == "smoothvote: nowhere.jpg: missing: no such file: nowhere.jpg\n"
+    assert done.stderr == "smoothvote: nowhere.jpg: no such file\n"
     assert photographs[0].name in done.stdout

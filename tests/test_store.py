@@ -71,6 +71,16 @@ def test_a_dataset_that_moved_is_read_from_where_it_is_now(engine: Engine) -> No
     assert store.load_work(engine, claim).root == "/elsewhere"
 
 
+def test_a_run_of_which_nothing_was_found_can_be_taken_back_and_no_other(engine: Engine) -> None:
+    begun = record(engine, [0] * 4)
+    finish_all(engine, begun)
+    fresh = record(engine, [0] * 4, recipe=make_recipe(model="efficientnet_lite0", seed=9))
+    with writing(engine) as session:
+        store.forget(session, begun)
+        store.forget(session, fresh)
+    assert [count(engine, table) for table in (Run, Job, Prediction)] == [1, 1, 8]
+
+
 # -- dispatch ----------------------------------------------------------------------------------------------------
 
 

@@ -77,7 +77,9 @@ def make_classifier(recipe: Recipe, *, device: str, batch_size: int | None = Non
         )  # fmt: skip
     except (RuntimeError, AssertionError) as error:
         # What PyTorch raises for a device that is not there, or is full.
-        raise Refusal(f"cannot run {recipe.model} on {device}: {one_line(error)}; --device cpu always can") from None
+        raise Refusal(
+            f"cannot run {recipe.model} on {device}: {one_line(error)}; SMOOTHVOTE_DEVICE=cpu always can"
+        ) from None
 
 
 def choose_device(wanted: str, process: int = 0) -> str:

@@ -1,13 +1,20 @@
 """The commands that compute: a worker for the queue, and the vote on single images without one."""
 
 import os
-from typing import Any
+import subprocess
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from db.errors import FAILED, WrongUse
 from db.flags import recipe_flags, recipe_from
+from db.message import without_secrets
 from db.settings import PREFIX
+
+if TYPE_CHECKING:
+    from db.settings import Settings
 
 #: glibc hands large blocks back to the kernel at every free, and each forward pass then faults them in again. Keeping
 #: them makes EfficientNet-Lite0 on a CPU 1.6 to 2 times as fast (batches of 24 and 48 views). Read at start.
@@ -46,14 +53,24 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
         os.environ.setdefault(name, value)
 
     require_torch()
+    from celery.platforms import SecurityWarning
+
     from db.session import connect
     from db.settings import load_settings
     from worker.app import app
 
-    check_queue(app)
-    connect(load_settings()).dispose()
-    arguments = ["worker", "--concurrency", str(processes), "--without-gossip", "--without-mingle"]
-    raise SystemExit(app.worker_main([*arguments, "--hostname", f"smoothvote-{os.getpid()}@%h"]))
+    settings = load_settings()
+    check_queue(settings)
+    connect(settings).dispose()
+    check_device(settings.device)
+    click.echo(
+        f"working on {without_secrets(settings.broker)}, device {settings.device}, {processes} process(es)", err=True
+    )
+    # Celery warns of running as root because pickle would be a hole; here only JSON is accepted.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    name = f"smoothvote-{os.getpid()}@%h"
+    arguments = ["--concurrency", str(processes), "--without-gossip", "--without-mingle", "--hostname", name]
+    raise SystemExit(app.worker_main(["--quiet", "worker", *arguments]))
 
 
 @click.command()
@@ -88,15 +105,28 @@ def require_torch() -> None:
         raise WrongUse(f"this needs {', '.join(missing)}: pip install 'smoothvote[worker]'")
 
 
-def check_queue(app: Any) -> None:
+def check_queue(settings: "Settings") -> None:
     """Ends with one line where Celery would print a page, or wait without a word."""
+    from kombu import Connection
     from kombu.exceptions import OperationalError
 
     try:
-        with app.connection_for_write() as connection:
+        with Connection(settings.broker) as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
     except (OperationalError, OSError) as error:
-        where = app.connection_for_write().as_uri()  # without the password
+        where = without_secrets(settings.broker)
         raise WrongUse(
             f"cannot reach the queue at {where}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
         ) from None
+
+
+def check_device(device: str) -> None:
+    """Tries a GPU that was asked for by name, before any job is taken."""
+    if not device.startswith("cuda"):
+        return
+    # In a process of its own: this one, the parent, is to stay without torch and without a CUDA context.
+    tried = [sys.executable, "-c", f"import torch; torch.zeros(1, device={device!r})"]
+    done = subprocess.run(tried, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1]
+        raise WrongUse(f"no device {device} here: {said}; --device cpu always can")

@@ -1,6 +1,7 @@
 """The article's walk-through: what the three views of single images are taken for, level by level, and the vote."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -22,10 +23,18 @@ from worker.smoothing import VIEWS
 
 def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings, form: str) -> bool:
     """Prints the vote on each image as a table or JSON; False if there was one that could not be used."""
+    there = []
+    for number, path in enumerate(images):
+        if os.path.exists(os.path.expanduser(path)):
+            there.append((number, path))
+        else:
+            print(plain(f"smoothvote: {path}: no such file"), file=sys.stderr)
+    if not there:
+        return False  # told before the model is loaded
     classifier = make_classifier(recipe, device=choose_device(settings.device), batch_size=settings.batch_size)
     names = class_names(recipe)
-    sources = [(number, partial(_open, path, recipe, settings)) for number, path in enumerate(images)]
-    all_usable = True
+    sources = [(number, partial(_open, path, recipe, settings)) for number, path in there]
+    all_usable = len(there) == len(images)
     for found in predict(sources, recipe, classifier):
         for failed in found.failed:
             all_usable = False
