@@ -31,6 +31,9 @@ def runs(as_json: bool) -> None:
             row |= {"expected": state.expected, "done": state.done, "failed": state.failed, "skipped": state.skipped}
             click.echo(json.dumps(row | {"complete": state.complete, "cancelled": state.cancelled}))
         return
+    if not found:
+        click.echo("no run is recorded yet: begin with `smoothvote run IMAGES`", err=True)
+        return
     table = Table("run", "name", "model", "dataset", "images", "done", "failed", "submitted")
     for run, state in found:
         share = f"{state.done / max(state.expected, 1):.0%}{' cancelled' if state.cancelled else ''}"
