@@ -142,7 +142,7 @@ def test_the_embedded_databases_path_is_absolute(tmp_path: Path, monkeypatch: py
         ("postgres://u:p@h:5/d?sslmode=require", "postgresql+psycopg://u:p@h:5/d?sslmode=require"),
         ("postgresql://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
         ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
-        ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+        ("sqlite:////data/x.db", "sqlite:////data/x.db"),
         ("postgres://u:postgres://@h/d", "postgresql+psycopg://u:postgres://@h/d"),
     ],
 )
