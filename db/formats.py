@@ -15,8 +15,6 @@ from db import article
 from db.report import COUNTS, RATES, ImageOutcome, Level, Report
 from db.stats import CONFIDENCE, Rate
 
-FORMATS = ("table", "csv", "json", "markdown", "latex")
-
 #: What a person reads in a table's head.
 TITLES = {
     "sigma": "σ",
@@ -36,7 +34,7 @@ LEGEND = (
 
 
 def format_report(report: Report, form: str) -> str:
-    """A report in one of FORMATS, without a newline at the end."""
+    """A report as table, csv, json, markdown or latex, without a newline at the end."""
     return {
         "table": _table,
         "csv": _csv,

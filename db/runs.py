@@ -40,9 +40,9 @@ class Progress:
     failed: int
     skipped: int
     cancelled: bool
-    #: Why workers gave jobs back that are still to be done: the newest reason.
+    #: Why a worker gave a job back that is still to be done: the newest reason.
     note: str | None
-    #: The worker that did, if it was for want of something that it lacks: weights, say.
+    #: Which worker.
     refused_by: str | None
 
     @property
@@ -89,8 +89,9 @@ def progress(session: Session, run: RunInfo) -> Progress:
     failures = select(func.count() - func.coalesce(func.sum(skip), 0), func.coalesce(func.sum(skip), 0)).where(
         Failure.run_id == run.id
     )
-    refused_by = case((Job.refused, Job.worker))
-    notes = select(Job.note, refused_by).where(Job.run_id == run.id, Job.done_at.is_(None), Job.note.is_not(None))
+    notes = select(Job.note, Job.refused_by).where(
+        Job.run_id == run.id, Job.done_at.is_(None), Job.refused_by.is_not(None)
+    )
     note, worker = session.execute(notes.order_by(Job.lease_until.desc()).limit(1)).first() or (None, None)
     failed, skipped = session.execute(failures).one()
     return Progress(

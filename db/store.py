@@ -93,18 +93,9 @@ def record_run(session: Session, *, run_id: str, dataset_id: int, name: str, rec
     row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content()}
     added = session.execute(_insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
     if added is None:
-        again = (
-            update(Run)
-            .where(Run.id == run_id)
-            .values(
-                # The same content; a checkpoint may lie elsewhere now.
-                name=name,
-                recipe=recipe.content(),
-                submitted_at=now(),
-                cancelled_at=None,
-            )
-        )
-        session.execute(again)
+        # The recipe has the same content, but its checkpoint may lie elsewhere now.
+        again = {"name": name, "recipe": recipe.content(), "submitted_at": now(), "cancelled_at": None}
+        session.execute(update(Run).where(Run.id == run_id).values(again))
         return False
     spans = [(first, min(first + job_size, size) - 1) for first in range(0, size, job_size)]
     session.execute(_insert(session, Job), [{"run_id": run_id, "first": first, "last": last} for first, last in spans])
@@ -169,8 +160,9 @@ def release(session: Session, run_id: str, *, worker: str | None) -> None:
     held = Job.worker.startswith(worker, autoescape=True) if worker else Job.worker.is_not(None)
     mine = update(Job).where(Job.run_id == run_id, Job.done_at.is_(None))
     free: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
-    # A person ended those attempts, and no image: they do not count.
-    fewer = case((and_(Job.attempts > 0, Job.lease_until.is_not(None)), Job.attempts - 1), else_=Job.attempts)
+    # A person ended those attempts, and no image: they do not count. What was refused was not counted to begin with.
+    ended = and_(Job.lease_until.is_not(None), Job.refused_by.is_(None), Job.attempts > 0)
+    fewer = case((ended, Job.attempts - 1), else_=Job.attempts)
     session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**free, attempts=fewer))
 
 
@@ -181,7 +173,7 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
     """
     spent = session.scalars(
         select(Job)
-        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.lease_until < now(), Job.refused.is_(False))
+        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.lease_until < now(), Job.refused_by.is_(None))
         .with_for_update(skip_locked=True)
     ).all()
     for job in spent:
@@ -199,7 +191,7 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
         job.last = middle
         # Which half it is, one attempt tells; only the image alone gets all of them.
         job.attempts = 0 if job.first == middle else max_attempts - 1
-        job.sent_at = job.lease_until = job.worker = job.note = None
+        job.sent_at = job.lease_until = job.worker = None
     return len(spent)
 
 
@@ -213,7 +205,7 @@ def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | 
     taken = (
         update(Job)
         .where(Job.id == job_id, Job.done_at.is_(None), free, wanted)
-        .values(lease_until=now(lease), attempts=Job.attempts + 1, worker=worker, note=None, refused=False)
+        .values(lease_until=now(lease), attempts=Job.attempts + 1, worker=worker, refused_by=None, note=None)
         .returning(Job.run_id, Job.first, Job.last, Job.attempts)
     )
     with writing(engine) as session:
@@ -234,7 +226,7 @@ def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
 def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
     """Gives a job back that this worker cannot do: offered again after so many seconds; the attempt does not count."""
     mine = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None))
-    back = mine.values(lease_until=now(after), note=note, refused=True, attempts=Job.attempts - 1)
+    back = mine.values(lease_until=now(after), refused_by=worker, note=note, attempts=Job.attempts - 1)
     with writing(engine) as session:
         session.execute(back)
 

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Integer,
     TypeDecorator,
     UniqueConstraint,
-    false,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -146,9 +145,9 @@ class Job(Base):
     #: Nobody else may claim it before this moment.
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
-    #: Why the last worker gave it back, and whether that was for want of something, and not for the job's sake.
+    #: The worker that gave it back last, for want of something and not for the job's sake; why. A claim clears both.
+    refused_by: Mapped[str | None]
     note: Mapped[str | None]
-    refused: Mapped[bool] = mapped_column(server_default=false())
     done_at: Mapped[datetime | None]
 
 

@@ -6,8 +6,9 @@ from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine, event, text
 
 from db import store
+from db.cli import FORMATS
 from db.errors import WrongUse
-from db.formats import FORMATS, format_report, to_json
+from db.formats import format_report, to_json
 from db.report import Report, images, report
 from db.runs import find_run, list_runs, progress
 from db.session import reading, writing
@@ -108,7 +109,7 @@ def test_a_run_that_has_not_begun_has_no_rates(engine: Engine) -> None:
         empty = report(session, find_run(session, run_id))
     assert [level.pending for level in empty.levels] == [3, 3]
     assert empty.levels[0].acc_ns is None
-    for form in FORMATS:
+    for form in FORMATS.choices:
         assert format_report(empty, form)
 
 

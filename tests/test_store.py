@@ -20,6 +20,7 @@ from sqlalchemy import Engine, func, select
 from db import store
 from db.errors import Refusal
 from db.recipe import make_recipe
+from db.runs import find_run, progress
 from db.session import reading, writing
 from db.store import Claim
 from db.tables import Dataset, Failure, Image, Job, Prediction, Run
@@ -256,9 +257,12 @@ def test_a_refused_job_is_offered_again_and_the_attempt_does_not_count(engine: E
     store.refuse(engine, claim, worker="w", note="no weights here", after=0.1)
     assert take_due(engine) == []
     job = jobs(engine, run_id)[0]
-    assert (job.note, job.refused, job.attempts) == ("no weights here", True, 0)
+    assert (job.note, job.refused_by, job.attempts) == ("no weights here", "w", 0)
     time.sleep(0.15)
     assert take_due(engine) == [job_id]
+    with reading(engine) as session:
+        waits = progress(session, find_run(session, run_id))
+    assert (waits.refused_by, waits.note) == ("w", "no weights here")  # also when it is on its way again
     claimed(engine, job_id)
     assert jobs(engine, run_id)[0].note is None
 

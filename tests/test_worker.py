@@ -128,7 +128,7 @@ def test_a_worker_that_does_not_see_the_images_refuses_and_blames_no_image(
     (job_id,) = take_due(engine)
     worker.do(job_id)
     job = jobs(engine, run_id)[0]
-    assert job.refused
+    assert job.refused_by
     assert job.note is not None
     assert "SMOOTHVOTE_IMAGE_ROOT" in job.note
     assert job.attempts == 0
@@ -144,7 +144,7 @@ def test_a_worker_with_other_weights_refuses(
     with writing(engine) as session:
         session.get_one(Run, run_id).weights_sha256 = "0" * 64
     worker.do(second)
-    assert jobs(engine, run_id)[1].refused
+    assert jobs(engine, run_id)[1].refused_by
     assert len(stored(engine)) == 4
 
 
@@ -158,7 +158,7 @@ def test_an_unexpected_error_is_the_workers_and_no_images_fault(
         worker.do(job_id)
     job = jobs(engine, run_id)[0]
     assert job.note == "unexpected, see the worker's log: ZeroDivisionError: division by zero"
-    assert (job.refused, job.attempts) == (True, 0)
+    assert (job.refused_by, job.attempts) == (worker.name, 0)
     assert failures(engine) == {}
     with writing(engine) as session:
         store.release(session, run_id, worker=None)

@@ -175,7 +175,7 @@ def decode(data: bytes, *, grayscale: str, max_pixels: int) -> Pixels:
 
 def _to_rgb(image: Image.Image) -> NDArray[np.float32]:
     """(H, W, 3) float32 in [0, 1]."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+    if image.mode.startswith("I;16"):
         return _from_one_channel(np.asarray(image, dtype=np.float32) / np.float32(65535))
     if image.mode in ("I", "F"):
         # Whole or floating numbers of no known range: scaling them would be a guess.

@@ -52,8 +52,8 @@ def upgrade() -> None:
         sa.Column("sent_at", Utc),
         sa.Column("lease_until", Utc),
         sa.Column("worker", sa.String),
+        sa.Column("refused_by", sa.String),
         sa.Column("note", sa.String),
-        sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("done_at", Utc),
         sa.UniqueConstraint("run_id", "first"),
     )
