@@ -91,6 +91,20 @@ def test_answers_do_not_depend_on_what_else_is_in_the_batch() -> None:
     assert _rows(recipe, range(9), batch_size=3) == together
 
 
+def test_every_forward_pass_has_the_same_shape() -> None:
+    # Kernels are chosen by shape, and with them an answer's last bits: 7 images in batches of 5 are 5 and 5, not 5 and 2.
+    seen: list[int] = []
+
+    class Spy(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(len(batch))
+            return batch.mean(dim=(2, 3))
+
+    made = classifier(Spy(), batch_size=5)
+    assert made.predict(torch.rand(7, 3, 8, 8)).labels.shape == (7,)
+    assert seen == [5, 5]
+
+
 def test_a_bad_image_costs_itself_and_not_its_neighbours() -> None:
     def broken() -> Pixels:
         raise Unusable("truncated", "half of it is missing")
