@@ -92,7 +92,7 @@ def test_answers_do_not_depend_on_what_else_is_in_the_batch() -> None:
 
 
 def test_every_forward_pass_has_the_same_shape() -> None:
-    # Kernels are chosen by shape, and with them an answer's last bits: 7 images in batches of 5 are 5 and 5, not 5 and 2.
+    # Kernels are chosen by shape, and with them an answer's last bits: 7 views in batches of 5 are 5 and 5, not 2.
     seen: list[int] = []
 
     class Spy(nn.Module):
