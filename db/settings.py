@@ -1,6 +1,8 @@
 """Settings from the environment. Everything that changes an answer is in the recipe instead."""
 
+import errno
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -13,7 +15,7 @@ from db.errors import WrongUse
 PREFIX = "SMOOTHVOTE_"
 
 #: Brokers whose queue is a Redis: its length is asked.
-BROKERS = ("redis", "rediss", "redis+socket", "sentinel")
+BROKERS = ("redis", "rediss", "redis+socket")
 
 
 class Settings(BaseSettings):
@@ -29,21 +31,28 @@ class Settings(BaseSettings):
     home: Path = Path(".smoothvote")
     #: Folder that holds every dataset; roots are stored relative to it, so that machines may mount it anywhere.
     image_root: Path | None = None
-    #: URL schemes a dataset may have. http and https must be asked for: they let a manifest choose whom a worker calls.
-    url_schemes: str = "file,s3,gs,az"
+    #: URL schemes a dataset may have. All but files must be asked for: a URL says whom a worker calls, with its keys.
+    url_schemes: str = "file"
+    #: Hosts, as HOST or HOST:PORT, that an http or https URL may name; unset: none.
+    http_hosts: str | None = None
 
     #: Larger files and images become failures instead of eating a worker.
     max_bytes: int = Field(default=64 * 2**20, gt=0)
     max_pixels: int = Field(default=64_000_000, gt=0)
+    max_side: int = Field(default=20_000, gt=0)
 
     #: Most jobs on the queue at once; the rest wait in the database.
     window: int = Field(default=256, gt=0)
     #: A claimed job whose worker is silent for so many seconds is given to another.
     lease: float = Field(default=60, gt=0, allow_inf_nan=False)
-    #: A job sent so many seconds ago that nobody claimed, with the queue empty, was lost on the way: it is sent again.
+    #: A job sent so many seconds ago that nobody claimed, and that is not on the queue, was lost: it is sent again.
     lost_after: float = Field(default=30, gt=0, allow_inf_nan=False)
     #: A job that was claimed so often and never finished is split, down to the one image that does it.
     max_attempts: int = Field(default=3, gt=0)
+    #: A worker's process that spends so many seconds on one image, or one batch, hangs: it is ended, as by a crash.
+    stall: float = Field(default=300, gt=0, allow_inf_nan=False)
+    #: A worker told to stop has so many seconds for the job in hand; then it hands it back.
+    grace: float = Field(default=25, gt=0, allow_inf_nan=False)
 
     #: auto, cpu or cuda:N.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -57,9 +66,10 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
         for url in value.get_secret_value().split(";") if value else ():
-            parts = urlsplit(url)
-            if parts.scheme not in BROKERS or parts.port == 0:  # .port raises ValueError for what is no number
-                raise ValueError("must be redis://HOST:6379/0, rediss://…, redis+socket:///FILE or sentinel://…")
+            if not _names_a_redis(url):
+                raise ValueError(
+                    "must be redis://HOST:6379/0, rediss://… or redis+socket:///FILE, a password's / and @ as %2F and %40"
+                )
         return value
 
     @field_validator("home", "image_root")
@@ -100,7 +110,77 @@ class Settings(BaseSettings):
     @property
     def schemes(self) -> frozenset[str]:
         """URL schemes that a dataset may have."""
-        return frozenset(part.strip().lower() for part in self.url_schemes.split(",") if part.strip())
+        return _parts(self.url_schemes)
+
+    def check_url(self, url: str) -> None:
+        """Whether this machine may open a URL: asked by producers of what a person named, by workers of the record.
+
+        Raises:
+            WrongUse: if it may not, naming the settings that would allow it.
+        """
+        shown, scheme = shown_url(url), url.partition("://")[0].lower()
+        if "::" in url:
+            # fsspec reads it as one file system inside of another: it is the last that is called.
+            raise WrongUse(f"{shown}: a URL with :: is not allowed: name the folder or manifest itself")
+        if scheme not in self.schemes:
+            more = " and SMOOTHVOTE_HTTP_HOSTS=HOST allow them" if is_http(url) else " allows them"
+            wanted = f"{self.url_schemes},{scheme}".lstrip(",")
+            raise WrongUse(f"{shown}: {scheme} URLs are not allowed here: SMOOTHVOTE_URL_SCHEMES={wanted}{more}")
+        if re.match(r"[^/]*//[^/]*:.*@", url):
+            raise WrongUse(f"{shown}: no password belongs in a URL, which is kept in the record: give it to its client")
+        if is_http(url):
+            named = HTTP_URL.fullmatch(url)
+            if named is None:
+                raise WrongUse(f"{shown}: must be {scheme}://HOST[:PORT]/PATH, with no user, ? or # in it")
+            host = named["host"].lower()
+            port = named["port"] or {"http": "80", "https": "443"}[scheme]
+            if not _parts(self.http_hosts or "") & {host, f"{host}:{port}"}:
+                raise WrongUse(f"{shown}: {host} is not allowed here: SMOOTHVOTE_HTTP_HOSTS={host} allows it")
+
+
+#: Read strictly and by nothing cleverer: where two parsers differ, one checks this host and the other calls that one.
+HTTP_URL = re.compile(r"https?://(?P<host>[a-z0-9._-]+)(:(?P<port>[1-9][0-9]{0,4}))?(/[^?#]*)?", re.I | re.A)
+
+
+def is_http(url: str) -> bool:
+    """Whether a URL is http's or https's."""
+    return url.lower().startswith(("http://", "https://"))
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be printed: no user or password, and no query, where tokens are."""
+    return re.sub(r"//([^/]*@|[^/]*:.*@)", "//***@", url).partition("?")[0]
+
+
+def url_options(url: str) -> dict[str, Any]:
+    """What fsspec must be told with a URL that was checked, or an allowed server could send it anywhere."""
+    return {"allow_redirects": False, "client_kwargs": {"raise_for_status": _check_answer}} if is_http(url) else {}
+
+
+async def _check_answer(response: Any) -> None:
+    if 300 <= response.status < 400:
+        url = shown_url(str(response.url))
+        raise WrongUse(f"{url}: its server sends elsewhere, which is not followed: name where the images are")
+    if response.status in (401, 403):
+        raise PermissionError(errno.EACCES, f"HTTP {response.status}")
+    if response.status in (404, 410):
+        raise FileNotFoundError(errno.ENOENT, f"HTTP {response.status}")
+    response.raise_for_status()
+
+
+def _parts(text: str) -> frozenset[str]:
+    return frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _names_a_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # whose message may quote the password
+        return False
+    # What stands behind the host is the number of a database, or the rest of a password with a / in it.
+    number = parts.scheme == "redis+socket" or re.fullmatch(r"(/\d*)?", parts.path)
+    return parts.scheme in BROKERS and port != 0 and bool(number)
 
 
 def load_settings(**given: Any) -> Settings:

@@ -71,8 +71,8 @@ def read_dataset(
         found, ignored = place.images(settings)
         if not found:
             kinds = " ".join(sorted(IMAGE_SUFFIXES))
-            raise WrongUse(f"{location}: no images in it (looked for {kinds}, in all folders below)")
-        label_of = _label_by_layout(location, [file.path for file in found], wanted) if wanted else _no_label
+            raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
+        label_of = _label_by_layout(place.shown, [file.path for file in found], wanted) if wanted else _no_label
     if labels_from and labels_from != NO_LABELS:
         label_of = _label_by_file_of(Place.of(labels_from, settings), [file.path for file in found], labels)
     count = min(limit or len(found), len(found))

@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 
 from db.errors import SmoothvoteError, WrongUse
-from db.settings import Settings
+from db.settings import Settings, is_http, shown_url, url_options
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 #: What different stores call the mark of a file's version.
-VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
+VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "created")
 
 
 class File(NamedTuple):
@@ -43,20 +43,16 @@ class Place:
         """The place that a person named.
 
         Raises:
-            WrongUse: if it is a URL of a scheme that is not allowed.
+            WrongUse: if it is a URL that is not allowed.
         """
         if "://" not in location and "::" not in location:
             return cls(location, None, _absolute(location))
+        settings.check_url(location)
         scheme, _, rest = location.partition("://")
         scheme = scheme.lower()
-        if "::" in location or scheme not in settings.schemes:
-            allowed = ", ".join(sorted(settings.schemes))
-            raise WrongUse(
-                f"{location}: {scheme} URLs are not allowed here, {allowed} are; SMOOTHVOTE_URL_SCHEMES changes that"
-            )
         if scheme == "file":
             return cls(location, None, _absolute(unquote(urlsplit(location).path)))
-        return cls(location, f"{scheme}://{rest.rstrip('/')}", Path())
+        return cls(shown_url(location), f"{scheme}://{rest.rstrip('/')}", Path())
 
     @property
     def name(self) -> str:
@@ -94,7 +90,10 @@ class Place:
             if not _is_text(file.path):
                 raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
         found = [file for file in everything if PurePosixPath(file.path).suffix.lower() in IMAGE_SUFFIXES]
-        return found, len(everything) - len(found)
+        ignored = len(everything) - len(found)
+        if self.url and is_http(self.url):
+            found = self.files([file.path for file in found])  # a list of links has no sizes and times
+        return found, ignored
 
     def files(self, paths: Sequence[str]) -> list[File]:
         """The files at these paths below; one that is not there has no size: its worker finds it missing.
@@ -114,8 +113,9 @@ class Place:
         Raises:
             WrongUse: if it cannot be read.
         """
-        with errors(self):
-            opened = fsspec.open(self.url or str(self.folder), "rt", encoding="utf-8-sig", newline="").open()
+        with errors(self), _what_happened(self.url or ""):
+            where, options = self.url or str(self.folder), url_options(self.url or "")
+            opened = fsspec.open(where, "rt", encoding="utf-8-sig", newline="", **options).open()
         with opened:
             yield opened
 
@@ -137,6 +137,17 @@ def errors(place: Place) -> Iterator[None]:
         if place.url is None:
             raise
         raise WrongUse(f"{place.shown}: {type(error).__name__}; are its packages and credentials here?") from None
+
+
+@contextmanager
+def _what_happened(url: str) -> Iterator[None]:
+    """Over http fsspec says of whatever happens that there is no such file; here it is what did happen."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if is_http(url) and isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None
+        raise
 
 
 def _absolute(path: str) -> Path:
@@ -191,19 +202,30 @@ def _stat(path: Path, shown: str) -> File:
 
 
 def _walk_url(url: str) -> Iterator[File]:
-    filesystem, root = fsspec.core.url_to_fs(url)
-    for whole, info in filesystem.find(root, detail=True).items():
+    filesystem, root = fsspec.core.url_to_fs(url, **url_options(url))
+    found = _walk_web(filesystem, root) if is_http(url) else filesystem.find(root, detail=True).items()
+    for whole, info in found:
         path = whole.removeprefix(root).lstrip("/")
         if not any(part.startswith(".") for part in path.split("/")):
             yield _remote_file(path, info)
 
 
+def _walk_web(filesystem: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The links in a web server's list of a folder: fsspec's walk asks without the slash, and is sent elsewhere."""
+    for info in filesystem.ls(folder + "/", detail=True):
+        if info["type"] == "directory":
+            yield from _walk_web(filesystem, info["name"].rstrip("/"))
+        else:
+            yield info["name"], info
+
+
 def _remote_stat(url: str) -> Callable[[str], File]:
-    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem, root = fsspec.core.url_to_fs(url, **url_options(url))
 
     def stat(path: str) -> File:
         try:
-            return _remote_file(path, filesystem.info(f"{root}/{path}"))
+            with _what_happened(url):
+                return _remote_file(path, filesystem.info(f"{root}/{path}"))
         except FileNotFoundError:
             return File(path, None, None)
 

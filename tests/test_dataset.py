@@ -1,10 +1,13 @@
 import hashlib
+import http.server
 import importlib.util
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,8 @@ NO_CLASS = "is no class of the model (by wnid, name or index"
 REMEDY = "--labels FILE gives labels, --labels none measures without, --classes FILE names the model's classes"
 
 
-def settings(*, image_root: Path | None = None, url_schemes: str = "file,s3,gs,az") -> Settings:
-    return Settings(image_root=image_root, url_schemes=url_schemes)
+def settings(*, image_root: Path | None = None, url_schemes: str = "file", http_hosts: str | None = None) -> Settings:
+    return Settings(image_root=image_root, url_schemes=url_schemes, http_hosts=http_hosts)
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -486,24 +489,106 @@ def test_nothing_behind_a_url_is_no_images(tmp_path: Path) -> None:
         ("https://example.org/m.csv", "https"),
         ("HTTP://example.org/images", "http"),
         ("memory://images", "memory"),
+        ("s3://bucket/images", "s3"),
+        ("gs://bucket/m.csv", "gs"),
         ("ftp://example.org/images", "ftp"),
-        ("zip://a::http://example.org/b.zip", "zip"),
-        # A chain is refused whatever it begins with: what it ends with is what is called.
-        ("file://a::http://example.org/b.zip", "file"),
-        ("simplecache::s3://bucket/images", "simplecache::s3"),
-        ("local::/images", "local::/images"),
     ],
 )
-def test_other_urls_are_refused_by_default(url: str, scheme: str) -> None:
-    assert refusal(url) == (
-        f"{url}: {scheme} URLs are not allowed here, az, file, gs, s3 are; SMOOTHVOTE_URL_SCHEMES changes that"
-    )
+def test_urls_are_refused_until_they_are_allowed(url: str, scheme: str) -> None:
+    message = refusal(url)
+    assert message.startswith(f"{url}: {scheme} URLs are not allowed here: SMOOTHVOTE_URL_SCHEMES=file,{scheme}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "zip://a::http://example.org/b.zip",
+        # A chain is refused whatever it begins with: what it ends with is what is called.
+        "file://a::http://example.org/b.zip",
+        "simplecache::s3://bucket/images",
+        "local::/images",
+    ],
+)
+def test_chains_of_urls_are_refused(url: str) -> None:
+    assert refusal(url, settings=settings(url_schemes="file,s3,zip,simplecache")).startswith(f"{url}: a URL with ::")
 
 
 def test_settings_decide_which_urls_are_allowed(tmp_path: Path) -> None:
     folder = put(tmp_path, "a.jpg")
-    assert "file URLs are not allowed here, s3 are" in refusal(f"file://{folder}", settings=settings(url_schemes="s3"))
+    assert "file URLs are not allowed here: SMOOTHVOTE_URL_SCHEMES=s3,file" in refusal(
+        f"file://{folder}", settings=settings(url_schemes="s3")
+    )
     assert read(folder, settings=settings(url_schemes="s3")).found == 1
+
+
+# -- over http ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def web_server(folder: Path, sends_to: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """A web server over a folder, or one that sends everybody elsewhere; its host, and what was asked of it."""
+    pytest.importorskip("aiohttp", reason="http needs aiohttp, which comes with smoothvote[s3]")
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def send_head(self) -> Any:
+            asked.append(self.path)
+            if sends_to is None:
+                return super().send_head()
+            self.send_response(302)
+            self.send_header("Location", sends_to + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: pytest shows what was asked."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_web_servers_folder_and_manifest_are_read_from_a_host_that_is_allowed(tmp_path: Path) -> None:
+    put(tmp_path / "images", "tench/a.jpg", "goldfish/b.jpg", "readme.txt")
+    write(tmp_path / "images" / "m.csv", "file_name,label\ntench/a.jpg,0\nnone.jpg,1\n")
+    with web_server(tmp_path) as (host, _):
+        allowed = settings(url_schemes="http", http_hosts=host)
+        folder = read(f"http://{host}/images", settings=allowed)
+        assert labels_of(folder) == {"goldfish/b.jpg": 1, "tench/a.jpg": 0}
+        assert [entry.bytes for entry in folder.entries] == [5, 5]
+        assert folder.root == f"http://{host}/images"
+        manifest = read(f"http://{host}/images/m.csv", settings=allowed)
+        assert [(entry.path, entry.bytes) for entry in manifest.entries] == [("tench/a.jpg", 5), ("none.jpg", None)]
+
+
+def test_a_host_that_is_not_allowed_is_not_called(tmp_path: Path) -> None:
+    with web_server(put(tmp_path, "a.jpg")) as (host, asked):
+        message = refusal(f"http://{host}/", settings=settings(url_schemes="http", http_hosts="example.org"))
+        assert "SMOOTHVOTE_HTTP_HOSTS=127.0.0.1 allows it" in message
+        assert asked == []
+
+
+@pytest.mark.parametrize("end", ["", "/m.csv"])
+def test_an_allowed_host_that_sends_elsewhere_is_not_followed(tmp_path: Path, end: str) -> None:
+    put(tmp_path, "images/a.jpg")
+    write(tmp_path / "images" / "m.csv", "file_name,label\na.jpg,0\n")
+    with web_server(tmp_path) as (secret, asked), web_server(tmp_path, sends_to=f"http://{secret}") as (host, _):
+        message = refusal(f"http://{host}/images{end}", settings=settings(url_schemes="http", http_hosts=host))
+        assert "its server sends elsewhere, which is not followed" in message
+        assert asked == []
+
+
+def test_a_web_server_that_is_down_is_wrong_use_and_not_missing_images(tmp_path: Path) -> None:
+    with web_server(tmp_path) as (host, _):
+        pass
+    for end in ("", "/m.csv"):
+        message = refusal(f"http://{host}/images{end}", settings=settings(url_schemes="http", http_hosts=host))
+        assert message.startswith(f"http://{host}/images{end}: ")
 
 
 # -- wrong use ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from db.errors import WRONG_USE, WrongUse
-from db.settings import Settings, load_settings
+from db.settings import Settings, load_settings, shown_url
 
 SECRET = "hunter2"
 
@@ -30,13 +30,17 @@ def test_nothing_need_be_set() -> None:
         "broker_url": None,
         "home": Path(".smoothvote"),
         "image_root": None,
-        "url_schemes": "file,s3,gs,az",
+        "url_schemes": "file",
+        "http_hosts": None,
         "max_bytes": 67_108_864,
         "max_pixels": 64_000_000,
+        "max_side": 20_000,
         "window": 256,
         "lease": 60.0,
         "lost_after": 30.0,
         "max_attempts": 3,
+        "stall": 300.0,
+        "grace": 25.0,
         "device": "auto",
         "engine": "auto",
         "batch_size": None,
@@ -52,10 +56,14 @@ def test_nothing_need_be_set() -> None:
         ("URL_SCHEMES", "file,memory", "file,memory"),
         ("MAX_BYTES", "1000", 1000),
         ("MAX_PIXELS", "2000", 2000),
+        ("MAX_SIDE", "30", 30),
+        ("HTTP_HOSTS", "a.org,b.org:81", "a.org,b.org:81"),
         ("WINDOW", "7", 7),
         ("LEASE", "1.5", 1.5),
         ("LOST_AFTER", "2.5", 2.5),
         ("MAX_ATTEMPTS", "1", 1),
+        ("STALL", "20", 20.0),
+        ("GRACE", "5.5", 5.5),
         ("DEVICE", "cpu", "cpu"),
         ("DEVICE", "cuda", "cuda"),
         ("DEVICE", "cuda:11", "cuda:11"),
@@ -91,12 +99,15 @@ def test_variables_of_other_programs_are_not_read(monkeypatch: pytest.MonkeyPatc
         ("MAX_BYTES", "0"),
         ("MAX_BYTES", "64MB"),
         ("MAX_PIXELS", "-1"),
+        ("MAX_SIDE", "0"),
         ("WINDOW", "0"),
         ("WINDOW", "many"),
         ("LEASE", "0"),
         ("LEASE", "nan"),
         ("LOST_AFTER", "-3"),
         ("MAX_ATTEMPTS", "0"),
+        ("STALL", "0"),
+        ("GRACE", "inf"),
         ("DEVICE", "gpu"),
         ("DEVICE", "cuda:x"),
         ("ENGINE", "magic"),
@@ -180,8 +191,103 @@ def test_schemes_are_names_between_commas(monkeypatch: pytest.MonkeyPatch, text:
     assert load_settings().schemes == schemes
 
 
-def test_http_must_be_asked_for() -> None:
-    assert load_settings().schemes == {"file", "s3", "gs", "az"}
+def test_all_urls_but_files_must_be_asked_for() -> None:
+    assert load_settings().schemes == {"file"}
+
+
+def url_refusal(url: str, **given: Any) -> str:
+    with pytest.raises(WrongUse) as caught:
+        load_settings(**given).check_url(url)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("s3://bucket/images", "SMOOTHVOTE_URL_SCHEMES=file,s3 allows them"),
+        ("memory://images", "SMOOTHVOTE_URL_SCHEMES=file,memory allows them"),
+        ("HTTP://h/images", "SMOOTHVOTE_URL_SCHEMES=file,http and SMOOTHVOTE_HTTP_HOSTS=HOST allow them"),
+        ("simplecache::s3://bucket/images", "a URL with :: is not allowed"),
+        ("file://a::http://example.org/b.zip", "a URL with :: is not allowed"),
+    ],
+)
+def test_a_url_that_is_not_allowed_is_one_line_with_the_remedy(url: str, remedy: str) -> None:
+    assert remedy in url_refusal(url)
+
+
+WEB = {"url_schemes": "http,https", "http_hosts": "Images.Example.org, b.org:8080,127.0.0.1:81, c.org:443"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://images.example.org/val",
+        "https://IMAGES.example.ORG",
+        "http://images.example.org:8080/val/m.csv",  # a host alone is any port of it
+        "http://b.org:8080/val",
+        "http://127.0.0.1:81/",
+        "https://c.org/",
+    ],
+)
+def test_http_may_call_the_hosts_that_are_listed(url: str) -> None:
+    load_settings(**WEB).check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/",
+        "http://a.images.example.org/",
+        "http://images.example.org.evil.org/",
+        "http://images.example.org./",
+        "http://b.org/",
+        "http://b.org:81/",
+        "http://127.0.0.1/",
+        "http://127.1:81/",
+        "http://c.org/",
+        "http://[0:0:0:0:0:0:0:1]:81/",
+        # Each of these is one host to one parser, and another to the next.
+        "http://images.example.org\\@evil.org/",
+        "http://evil.org#images.example.org/",
+        "http://evil.org?images.example.org/",
+        "http://images.example.org@evil.org/",
+        "http://images.example.org:80@evil.org/",
+        "http://images.example.org:/",
+        "http://images.example.org\t.evil.org/",
+        "http:///images.example.org/",
+        "http://images。example.org/",
+    ],
+)
+def test_http_may_call_no_other_host(url: str) -> None:
+    assert url_refusal(url, **WEB)
+
+
+def test_a_host_that_is_not_listed_is_told_the_remedy() -> None:
+    assert "SMOOTHVOTE_HTTP_HOSTS=example.org allows it" in url_refusal("http://example.org:9/x", url_schemes="http")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://ada:{SECRET}@images.example.org/val",
+        f"http://{SECRET}@images.example.org/val",
+        f"http://ada:a/{SECRET}@images.example.org/val",
+        f"http://images.example.org/val?token={SECRET}",
+        f"s3://ada:{SECRET}@bucket/val",
+        f"sftp://ada:{SECRET}@images.example.org/val",
+        f"simplecache::sftp://ada:{SECRET}@images.example.org/val",
+    ],
+)
+def test_a_secret_in_a_url_is_refused_and_not_repeated(url: str) -> None:
+    for schemes in ("file", "file,http,s3,sftp"):
+        assert SECRET not in url_refusal(url, url_schemes=schemes, http_hosts="images.example.org")
+        assert SECRET not in shown_url(url)
+
+
+@pytest.mark.parametrize("url", ["abfs://container@account.dfs.core.windows.net/val", "s3://bucket/a@b/val"])
+def test_what_only_looks_like_a_user_is_no_secret(url: str) -> None:
+    load_settings(url_schemes="abfs,s3").check_url(url)
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------
@@ -214,3 +320,19 @@ def test_a_secret_is_in_no_other_variables_error(monkeypatch: pytest.MonkeyPatch
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().window = 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://us:12/hunter2@host/0", "redis://:hunter2@host:port/0", "redis://:hun/ter2@host", "redis://:hunter2@[::1/0",
+        "sentinel://:hunter2@host:26379", "rediss://h/0;redis://:hunter2@host/zero",
+    ],
+)  # fmt: skip
+def test_a_brokers_url_that_is_none_is_refused_without_a_word_of_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", url)
+    with pytest.raises(WrongUse, match="SMOOTHVOTE_BROKER_URL: must be redis://HOST:6379/0") as raised:
+        load_settings()
+    assert "hun" not in str(raised.value)

@@ -3,6 +3,7 @@
 A bad image costs itself, never its neighbours: everything that can be wrong with one ends as an Unusable.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -10,8 +11,9 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 import numpy as np
@@ -19,12 +21,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from db.errors import Refusal, one_line
-from db.settings import Settings
+from db.errors import Refusal, WrongUse, one_line
+from db.settings import Settings, is_http, shown_url, url_options
 from db.store import Entry
 
 #: Pillow tries 40 formats, some through old native code; these are the ones that photographs come in.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+#: Where nothing else is said: as SMOOTHVOTE_MAX_SIDE where that is not set.
+MAX_SIDE = 20_000
+#: What opening or reading a file fails with when the fault is its mount's, the network's or this process's.
+MACHINE_ERRORS = frozenset({
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EMFILE, errno.ENETDOWN, errno.ENETUNREACH, errno.ENFILE, errno.ENODEV,
+    errno.ENOMEM, errno.ENOTCONN, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT,
+})  # fmt: skip
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
@@ -52,16 +61,24 @@ def find_root(stored: str, settings: Settings) -> str:
         Refusal: if it is not here; its images are not at fault.
     """
     if "://" in stored:
-        if stored.split("://")[0].lower() not in settings.schemes:
-            raise Refusal(f"this worker may not read {stored}: SMOOTHVOTE_URL_SCHEMES has {settings.url_schemes}")
         with _refusing(stored):
-            filesystem, below = fsspec.core.url_to_fs(stored)
-            filesystem.exists(below)
-        return stored
+            settings.check_url(stored)
+            filesystem, below = fsspec.core.url_to_fs(stored, **url_options(stored))
+            # Asked for what it raises: want of a package or of credentials. A web server need have nothing at a folder.
+            if not is_http(stored):
+                filesystem.exists(below)
+        if not stored.lower().startswith("file://"):
+            return stored
+        stored = unquote(urlsplit(stored).path)  # and kept below the image root as any folder
     folder = Path(settings.image_root or "", stored)
-    if not folder.is_dir():
+    try:
+        there, why = folder.is_dir(), ""
+    except OSError as error:
+        there, why = False, f" ({error.strerror})"
+    if not there:
         raise Refusal(
-            f"this worker does not see the images at {folder.absolute()}: mount them there, or set SMOOTHVOTE_IMAGE_ROOT"
+            f"this worker does not see the images at {folder.absolute()}{why}: "
+            "mount them there, or set SMOOTHVOTE_IMAGE_ROOT"
         )
     return str(folder)
 
@@ -71,6 +88,7 @@ def read(root: str, entry: Entry, settings: Settings) -> bytes:
 
     Raises:
         Unusable: missing, outside_root, not_a_file, empty, too_many_bytes, changed, unreadable.
+        Refusal: if it is the machine that failed, or the images that are gone as a whole.
     """
     try:
         data = _read_url(root, entry, settings) if "://" in root else _read_file(root, entry, settings)
@@ -86,10 +104,36 @@ def read(root: str, entry: Entry, settings: Settings) -> bytes:
 
 
 def _read_file(root: str, entry: Entry, settings: Settings) -> bytes:
-    path = Path(root, entry.path).resolve()
-    above = Path(settings.image_root or root).resolve()
+    # Not Path.resolve(): before Python 3.13 a link that leads to itself ends it with a RuntimeError.
+    path = Path(os.path.realpath(Path(root, entry.path)))
+    above = Path(os.path.realpath(settings.image_root or root))
     if not path.is_relative_to(above):
         raise Unusable("outside_root", f"{entry.path} leads outside of {above}")
+    try:
+        return _read_regular(path, entry, settings)
+    except OSError as error:
+        # Of a socket, or a device without its driver, the system says what it says of a mount that is gone.
+        if error.errno in (errno.ENXIO, errno.ENODEV) and os.path.exists(path) and not os.path.isfile(path):
+            raise Unusable("not_a_file", f"{entry.path} is not a regular file") from None
+        if error.errno in MACHINE_ERRORS:
+            raise Refusal(f"this worker cannot read below {root}: {error.strerror}") from None
+        if _is_gone(root):
+            raise Refusal(f"this worker does not see the images at {root} any more: is their mount gone?") from None
+        raise
+
+
+def _is_gone(root: str) -> bool:
+    """Whether there is nothing at all in a folder: what a mount leaves behind."""
+    try:
+        with os.scandir(root) as found:
+            return next(found, None) is None
+    except PermissionError:
+        return False  # its files may be read all the same
+    except OSError:
+        return True
+
+
+def _read_regular(path: Path, entry: Entry, settings: Settings) -> bytes:
     # Not blocking: a FIFO in the folder would hold the worker for ever.
     # No link either: the path is resolved already, and a link that is there now was put there since.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -105,25 +149,52 @@ def _read_file(root: str, entry: Entry, settings: Settings) -> bytes:
 
 
 def _read_url(root: str, entry: Entry, settings: Settings) -> bytes:
-    with _refusing(root):
-        filesystem, below = fsspec.core.url_to_fs(root)
+    if ".." in PurePosixPath(unquote(entry.path)).parts:
+        raise Unusable("outside_root", f"{entry.path} leads outside of {shown_url(root)}")
+    with _refusing(root, Unusable, FileNotFoundError, PermissionError):
+        filesystem, below = fsspec.core.url_to_fs(root, **url_options(root))
         path = f"{below}/{entry.path}"
-        _check_bytes(int(filesystem.size(path) or 0), settings)
-        data: bytes = filesystem.cat_file(path)
+        if is_http(root):
+            return _read_stream(filesystem, path, settings)
+        try:
+            _check_bytes(int(filesystem.size(path) or 0), settings)
+            data: bytes = filesystem.cat_file(path)
+        except FileNotFoundError:
+            if not filesystem.exists(below):
+                raise Refusal(f"there is nothing at {shown_url(root)} any more") from None
+            raise
         return data
 
 
+def _read_stream(filesystem: Any, path: str, settings: Settings) -> bytes:
+    """Over http a size is a claim, and asking for it hides what goes wrong: so it is read until it is too much."""
+    data = bytearray()
+    with filesystem.open(path, "rb", block_size=0, size=1) as file:  # any size: so none is asked for
+        while len(data) <= settings.max_bytes and (part := file.read(settings.max_bytes + 1 - len(data))):
+            data += part
+    _check_bytes(len(data), settings)
+    return bytes(data)
+
+
 @contextmanager
-def _refusing(root: str) -> Iterator[None]:
-    """What a store's client raises for want of a package, credentials or a network is no image's fault."""
+def _refusing(root: str, *own_faults: type[Exception]) -> Iterator[None]:
+    """What a store's client raises for want of a package, credentials or a network is no image's fault.
+
+    Args:
+        root: what is read.
+        own_faults: what is an image's fault, and goes on as it is.
+    """
     try:
         yield
-    except (Unusable, OSError):
+    except own_faults:
         raise
+    except WrongUse as reason:
+        raise Refusal(f"this worker may not read {reason}") from None
     except Exception as error:
         # No common class; and its message may hold keys.
         raise Refusal(
-            f"this worker cannot read {root} ({type(error).__name__}): are its packages and credentials here?"
+            f"this worker cannot read {shown_url(root)} ({type(error).__name__}): "
+            "can it be reached, and are its packages and credentials here?"
         ) from None
 
 
@@ -132,7 +203,7 @@ def _check_bytes(size: int, settings: Settings) -> None:
         raise Unusable("too_many_bytes", f"{size} bytes; SMOOTHVOTE_MAX_BYTES allows {settings.max_bytes}")
 
 
-def decode(data: bytes, *, grayscale: str, max_pixels: int) -> Pixels:
+def decode(data: bytes, *, grayscale: str, max_pixels: int, max_side: int = MAX_SIDE) -> Pixels:
     """The pixels of an image file: first frame, upright by its EXIF orientation, RGB.
 
     Alpha is dropped and CMYK converted, as torchvision's and timm's loaders do; 16 bits are scaled, never cut off.
@@ -141,9 +212,10 @@ def decode(data: bytes, *, grayscale: str, max_pixels: int) -> Pixels:
         data: the file.
         grayscale: "convert", or "skip" to refuse images of one channel.
         max_pixels: of larger images nothing but the size is read.
+        max_side: nor of longer ones.
 
     Raises:
-        Unusable: not_an_image, too_many_pixels, truncated, unsupported_mode, grayscale.
+        Unusable: not_an_image, too_many_pixels, too_long, truncated, out_of_memory, unsupported_mode, grayscale.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is either an error below, or does not touch the pixels
@@ -152,6 +224,8 @@ def decode(data: bytes, *, grayscale: str, max_pixels: int) -> Pixels:
                 width, height = opened.size
                 if width * height > max_pixels:
                     raise Unusable("too_many_pixels", f"{width}×{height}; SMOOTHVOTE_MAX_PIXELS allows {max_pixels}")
+                if max(width, height) > max_side:
+                    raise Unusable("too_long", f"{width}×{height}; SMOOTHVOTE_MAX_SIDE allows {max_side} a side")
                 if grayscale == "skip" and opened.mode in GREY_MODES:
                     raise Unusable("grayscale", f"one channel (mode {opened.mode}), and the recipe skips those")
                 opened.load()

@@ -55,6 +55,7 @@ def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
         read(str(file.parent), Entry(path=file.name, label=None, bytes=None), settings),
         grayscale=recipe.grayscale,
         max_pixels=settings.max_pixels,
+        max_side=settings.max_side,
     )
 
 
