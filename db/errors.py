@@ -4,9 +4,11 @@ DONE, FAILED, WRONG_USE, INCOMPLETE = 0, 1, 2, 3
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line that fits a terminal."""
+    """What an error says, in one line that fits a terminal, and any database."""
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    said = (lines[0] if lines else type(error).__name__)[:300]
+    # PostgreSQL takes no NUL, and nobody a lone surrogate; both may come from inside a broken file.
+    return said.replace("\0", "").encode(errors="replace").decode()
 
 
 class SmoothvoteError(Exception):

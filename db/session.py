@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
@@ -16,12 +16,32 @@ from db.tables import REVISION
 #: What this is tested with: one driver of each database.
 DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 
+#: PostgreSQL's code for a write where none is taken.
+READ_ONLY = "25006"
+
+#: Seconds: nothing hangs. SQLite waits so long for another writer; a PostgreSQL that fell silent is given up within 30.
+TIMEOUTS: dict[str, dict[str, Any]] = {
+    "sqlite": {"timeout": 30},
+    "postgresql": {
+        "connect_timeout": 10,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # milliseconds
+    },
+}
+
+
+class DatabaseDown(WrongUse):
+    """The database cannot be reached. Who has time may wait for it."""
+
 
 def connect(settings: Settings) -> Engine:
     """An engine over a database that is there and at this code's revision.
 
     Raises:
-        WrongUse: if it cannot be reached, is not migrated, or is newer than this code.
+        DatabaseDown: if it cannot be reached.
+        WrongUse: if it is not migrated, or is newer than this code.
     """
     engine = open_engine(settings)
     where = shown(engine)
@@ -30,7 +50,7 @@ def connect(settings: Settings) -> Engine:
             f"no runs are recorded here: {engine.url.database} does not exist; begin with `smoothvote run IMAGES`"
         )
     found = current_revision(engine)
-    if found != REVISION:
+    if found is None or not serves(found):
         engine.dispose()
     if found is None:
         raise WrongUse(f"the database at {where} is not set up: run `smoothvote db upgrade`")
@@ -38,11 +58,20 @@ def connect(settings: Settings) -> Engine:
         raise WrongUse(
             f"the database at {where} is at revision {found}, this code needs {REVISION}: run `smoothvote db upgrade`"
         )
-    if found > REVISION:
+    if not serves(found):
         raise WrongUse(
             f"the database at {where} is at revision {found}, newer than this code's {REVISION}: install the newer smoothvote"
         )
     return engine
+
+
+def serves(found: str) -> bool:
+    """Whether this code can work on a database at that revision.
+
+    A revision is a generation and a step, two digits each. A step only adds, so that workers of the version before
+    go on beside those of the version after it; what they could not go on with begins a new generation.
+    """
+    return found[:2] == REVISION[:2] and found >= REVISION
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -61,8 +90,7 @@ def open_engine(settings: Settings) -> Engine:
             )
         # Two connections a process, so that workers times two stays below the server's limit.
         pool: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
-        timeout = {"timeout": 30} if url.get_backend_name() == "sqlite" else {"connect_timeout": 10}
-        engine = create_engine(url, connect_args=timeout, **pool)
+        engine = create_engine(url, connect_args=TIMEOUTS[url.get_backend_name()], **pool)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise WrongUse(
             "SMOOTHVOTE_DATABASE_URL is not a database URL: use postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
@@ -70,6 +98,8 @@ def open_engine(settings: Settings) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "handle_error", _leave_read_only)
     return engine
 
 
@@ -77,7 +107,7 @@ def current_revision(engine: Engine) -> str | None:
     """The migration that the database is at, or None before the first.
 
     Raises:
-        WrongUse: if the database cannot be reached.
+        DatabaseDown: if the database cannot be reached.
     """
     try:
         with reading(engine) as session:
@@ -87,7 +117,7 @@ def current_revision(engine: Engine) -> str | None:
             return None if found is None else str(found)
     except DBAPIError as error:
         where, why = shown(engine), first_line(error)
-        raise WrongUse(
+        raise DatabaseDown(
             f"cannot reach the database at {where}: {why}; is it up, and is SMOOTHVOTE_DATABASE_URL right?"
         ) from None
 
@@ -126,6 +156,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions of its own: see _begin_sqlite
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    # A server that was the primary and is one no more: this connection will never write again, a new one may.
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, false, func, not_, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
@@ -67,6 +67,13 @@ class Failed:
     message: str
 
 
+class Found(NamedTuple):
+    """What was found for some images: rows to be stored."""
+
+    predicted: list[Predicted]
+    failed: list[Failed]
+
+
 # -- submit ------------------------------------------------------------------------------------------------------
 
 
@@ -113,21 +120,37 @@ def forget(session: Session, run_id: str) -> None:
     session.execute(delete(Run).where(Run.id == run_id, *(not_(found.exists()) for found in rows)))
 
 
+#: A job that nobody has: due at once.
+UNSENT: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
+
 # -- dispatch ----------------------------------------------------------------------------------------------------
 
 
-def take_due(session: Session, *, run_id: str | None, window: int, lost_after: float | None) -> list[int]:
+def take_due(session: Session, *, run_id: str | None, window: int, lost_after: float, oldest: int | None) -> list[int]:
     """Marks as sent, and returns, the ids of jobs that must be put on the queue: oldest first, a window of them.
 
-    Due is what was never sent, what a worker held until its lease ran out, and, unless ``lost_after`` is None,
-    what was sent more than so many seconds ago and never claimed.
+    Due is what was never sent, what a worker held until its lease ran out, and what was lost on the way: sent more
+    than so many seconds ago, never claimed, and not on the queue any more. The queue is first in, first out: what was
+    sent before the oldest message on it is not on it.
+
+    Args:
+        session: of a transaction.
+        run_id: of one run only; None for all.
+        window: most jobs that may be on their way at once.
+        lost_after: seconds.
+        oldest: the job that the oldest message on the queue names; None if the queue is empty.
     """
     mine: ColumnElement[bool] = and_(
         Job.done_at.is_(None),
         Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
         Job.run_id == run_id if run_id else true(),
     )
-    lost = Job.sent_at < now(-lost_after) if lost_after is not None else false()
+    lost = Job.sent_at < now(-lost_after)
+    if oldest is not None:
+        head = aliased(Job)
+        lost = and_(lost, Job.sent_at < select(head.sent_at).where(head.id == oldest).scalar_subquery())
+        # A head that nobody knows, or that is being sent again, tells nothing: then nothing is lost yet.
+        lost = func.coalesce(lost, false())
     queued = and_(Job.sent_at.is_not(None), Job.lease_until.is_(None))
     due = or_(
         and_(Job.sent_at.is_(None), Job.lease_until.is_(None)),
@@ -159,11 +182,10 @@ def release(session: Session, run_id: str, *, worker: str | None) -> None:
     """
     held = Job.worker.startswith(worker, autoescape=True) if worker else Job.worker.is_not(None)
     mine = update(Job).where(Job.run_id == run_id, Job.done_at.is_(None))
-    free: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
     # A person ended those attempts, and no image: they do not count. What was refused was not counted to begin with.
     ended = and_(Job.lease_until.is_not(None), Job.refused_by.is_(None), Job.attempts > 0)
     fewer = case((ended, Job.attempts - 1), else_=Job.attempts)
-    session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**free, attempts=fewer))
+    session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**UNSENT, attempts=fewer))
 
 
 def split_spent(session: Session, *, max_attempts: int) -> int:
@@ -229,6 +251,27 @@ def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float
     back = mine.values(lease_until=now(after), refused_by=worker, note=note, attempts=Job.attempts - 1)
     with writing(engine) as session:
         session.execute(back)
+
+
+def give_up(engine: Engine, *, worker: str) -> None:
+    """Ends the lease of a worker that died: its job is due at once, and the attempt counts."""
+    held = and_(Job.worker == worker, Job.done_at.is_(None), Job.refused_by.is_(None), Job.lease_until > now())
+    with writing(engine) as session:
+        session.execute(update(Job).where(held).values(lease_until=now()))
+
+
+def hand_back(engine: Engine, *, workers: str) -> None:
+    """Ends the leases of workers that were told to stop: a person ended those attempts, and they do not count.
+
+    Args:
+        engine: the record.
+        workers: how the names of those workers begin.
+    """
+    theirs = Job.worker.startswith(workers, autoescape=True)
+    held = and_(theirs, Job.done_at.is_(None), Job.refused_by.is_(None), Job.lease_until.is_not(None))
+    back = {"attempts": case((Job.attempts > 0, Job.attempts - 1), else_=0), **UNSENT}
+    with writing(engine) as session:
+        session.execute(update(Job).where(held).values(back))
 
 
 def load_work(engine: Engine, claim: Claim) -> Work:

@@ -1,5 +1,6 @@
 """The queue, as producers see it: job ids go in, and its length can be asked."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from db.errors import SmoothvoteError
-from db.message import QUEUE, TASK, celery_config, without_secrets
+from db.message import QUEUE, TASK, celery_config, job_of, without_secrets
 from db.settings import Settings
 
 
@@ -38,6 +39,22 @@ class Broker:
             connection.ensure_connection(max_retries=1, timeout=5)
             return int(connection.default_channel.client.llen(QUEUE))
 
+    def oldest(self) -> int | None:
+        """The job that the oldest message on the queue names; 0 if it names none; None if the queue is empty.
+
+        Raises:
+            BrokerDown: if the queue cannot be reached.
+        """
+        with self._errors(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            message = connection.default_channel.client.lindex(QUEUE, -1)
+        if message is None:
+            return None
+        try:
+            return job_of(json.loads(message)) or 0
+        except (ValueError, RecursionError):
+            return 0
+
     def send(self, job_ids: Iterable[int]) -> None:
         """Puts jobs on the queue.
 
@@ -47,6 +64,10 @@ class Broker:
         with self._errors(), self._app.producer_pool.acquire(block=True) as producer:
             for job_id in job_ids:
                 self._app.send_task(TASK, args=[job_id], queue=QUEUE, producer=producer)
+
+    def close(self) -> None:
+        """Lets the connections go."""
+        self._app.close()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -5,9 +5,10 @@ import time
 from typing import NoReturn
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from db.session import first_line, writing
+from db.outage import passes, reason
+from db.session import DatabaseDown, writing
 from db.settings import Settings
 from db.store import split_spent, take_due, unsend
 from producer.broker import Broker, BrokerDown
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two sweeps.
 SWEEP = 2.0
-SLOWEST = 30.0
+SLOWEST = 10.0
 
 
 def dispatch(engine: Engine, broker: Broker, settings: Settings, *, run_id: str | None = None) -> int:
@@ -28,11 +29,12 @@ def dispatch(engine: Engine, broker: Broker, settings: Settings, *, run_id: str 
     Raises:
         BrokerDown: if the queue did not take them; they stay due.
     """
-    # Only an empty queue can have lost a message: while it is not, the jobs sent long ago are simply in line.
-    lost_after = None if broker.queued() else settings.lost_after
+    oldest = broker.oldest()
     with writing(engine) as session:
         split_spent(session, max_attempts=settings.max_attempts)
-        job_ids = take_due(session, run_id=run_id, window=settings.window, lost_after=lost_after)
+        job_ids = take_due(
+            session, run_id=run_id, window=settings.window, lost_after=settings.lost_after, oldest=oldest
+        )
     if not job_ids:
         return 0
     try:
@@ -53,8 +55,9 @@ def dispatch_for_ever(engine: Engine, broker: Broker, settings: Settings) -> NoR
             if sent:
                 logger.info("sent %d jobs", sent)
             wait = SWEEP
-        except (BrokerDown, OperationalError) as error:
+        except (BrokerDown, SQLAlchemyError, DatabaseDown) as error:
+            if not isinstance(error, BrokerDown) and not passes(error):
+                raise
             wait = min(wait * 2, SLOWEST)
-            why = f"cannot reach the database: {first_line(error)}" if isinstance(error, OperationalError) else error
-            logger.warning("%s (trying again in %.0f s)", why, wait)
+            logger.warning("%s (trying again in %.0f s)", reason(error), wait)
         time.sleep(wait)

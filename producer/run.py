@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager
 import click
 from pydantic import SecretStr
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import INCOMPLETE, Refusal, SmoothvoteError
 from db.migrations import upgrade
+from db.outage import reason
 from db.recipe import Recipe
 from db.runs import Progress, RunInfo, find_run, progress
 from db.session import connect, current_revision, open_engine, reading, writing
@@ -101,8 +103,11 @@ def run_here(
         finally:
             if crew:
                 crew.end(at_once=not in_order)
-            with writing(engine) as session:
-                release(session, run_id, worker=ours)
+            try:
+                with writing(engine) as session:
+                    release(session, run_id, worker=ours)
+            except SQLAlchemyError as error:
+                click.echo(f"smoothvote: {reason(error)}; jobs in hand are due when their lease ends", err=True)
         if not state.complete:
             raise SmoothvoteError(f"run {run_id} was cancelled; the same command resumes it")
     return run_id

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import runs
-from db.session import first_line, reading
+from db.outage import outlast, passes
+from db.session import reading
 
 #: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
 Look = Callable[[runs.Progress], None]
@@ -38,6 +39,11 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
         run: the run.
         each_look: called with every look.
     """
+
+    def look() -> runs.Progress:
+        with reading(engine) as session:
+            return runs.progress(session, run)
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
@@ -47,22 +53,18 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
         task = bar.add_task(run.name, total=run.expected, failed=0, note="")
         began, next_line, at_first = time.monotonic(), LINE, None
         while True:
-            try:
-                with reading(engine) as session:
-                    state = runs.progress(session, run)
-            except OperationalError as error:
-                # It comes back, as databases do; what was found is in it.
-                bar.console.print(
-                    f"smoothvote: cannot reach the database: {first_line(error)}; waiting for it", markup=False
-                )
-                time.sleep(LINE)
-                continue
+            state = outlast(look, lambda said: bar.console.print(f"smoothvote: {said}", markup=False))
             at_first = state.done if at_first is None else at_first
             note = f" · {state.refused_by}: {state.note}" if state.note else ""
             bar.update(task, completed=state.done, failed=state.failed, note=note)
             if state.complete or state.cancelled:
                 return state
-            each_look(state)
+            try:
+                each_look(state)
+            except SQLAlchemyError as error:
+                if not passes(error):
+                    raise
+                continue  # the next look waits for the database, and says so
             elapsed = time.monotonic() - began
             if bar.disable and elapsed >= next_line:
                 rate = f"{(state.done - at_first) / elapsed:.1f} images/s, " if state.done > at_first else ""

@@ -37,10 +37,15 @@ def record(
 
 
 def take_due(
-    engine: Engine, *, run_id: str | None = None, window: int = 100, lost_after: float | None = None
+    engine: Engine,
+    *,
+    run_id: str | None = None,
+    window: int = 100,
+    lost_after: float = 3600,
+    oldest: int | None = None,
 ) -> list[int]:
     with writing(engine) as session:
-        return store.take_due(session, run_id=run_id, window=window, lost_after=lost_after)
+        return store.take_due(session, run_id=run_id, window=window, lost_after=lost_after, oldest=oldest)
 
 
 def jobs(engine: Engine, run_id: str) -> list[Job]:

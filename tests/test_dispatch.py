@@ -88,6 +88,27 @@ def test_jobs_that_wait_in_line_are_not_sent_twice_however_long_they_wait(
     assert len(sent(queue)) == 3
 
 
+@pytest.mark.parametrize("garbage", [b"\xff", b"{}", b"[" * 100_000])
+def test_garbage_at_the_head_of_the_queue_tells_nothing_of_what_was_lost(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis, garbage: bytes
+) -> None:
+    record(engine, [0] * 10)
+    hasty = settings.model_copy(update={"lost_after": 0.0001})
+    dispatch(engine, broker, hasty)
+    queue.rpush(QUEUE, garbage)
+    assert broker.oldest() == 0
+    assert dispatch(engine, broker, hasty) == 0
+
+
+def test_the_head_of_the_queue_is_what_was_sent_first(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    run_id = record(engine, [0] * 10)
+    assert broker.oldest() is None
+    dispatch(engine, broker, settings)
+    assert broker.oldest() == jobs(engine, run_id)[0].id
+
+
 def test_a_queue_that_is_down_leaves_the_jobs_due(engine: Engine, settings: Settings) -> None:
     run_id = record(engine, [0] * 10)
     down = Broker(Settings(broker_url="redis://:hunter2@127.0.0.1:1/0"))

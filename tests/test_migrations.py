@@ -6,6 +6,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from rows import finish_all, jobs, record, take_due
 from sqlalchemy import Engine, create_engine, text
 
 import db.migrations
@@ -50,6 +51,22 @@ def test_a_database_of_another_version_is_refused_with_the_remedy(
         connect(settings)
     assert revision in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_workers_of_this_version_go_on_beside_those_of_the_next(engine: Engine, settings: Settings) -> None:
+    """A step within a generation only adds; what this version cannot work with begins a new one."""
+    run_id = record(engine, [0] * 4)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN heat FLOAT"))
+        connection.execute(text("ALTER TABLE predictions ADD COLUMN entropy_ns FLOAT"))
+        connection.execute(text("CREATE TABLE novelties (id INTEGER PRIMARY KEY)"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :next"), {"next": f"{int(REVISION) + 1:04}"})
+    engine.dispose()
+    later = connect(settings)
+    take_due(later)
+    finish_all(later, run_id)
+    assert all(job.done_at for job in jobs(later, run_id))
+    later.dispose()
 
 
 def test_secrets_are_in_no_message() -> None:

@@ -70,7 +70,7 @@ def test_the_settings_table_names_every_setting_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         if field.default is not None:
             shown = table[name.upper()].strip("`")
-            assert shown == f"{field.default:g}" if isinstance(field.default, float) else str(field.default), name
+            assert shown == (f"{field.default:g}" if isinstance(field.default, float) else str(field.default)), name
 
 
 def test_every_verb_is_in_the_readme() -> None:

@@ -118,9 +118,20 @@ def test_a_message_that_was_lost_is_sent_again_and_one_in_line_is_not(engine: En
     record(engine, [0] * 8)
     sent = take_due(engine)
     time.sleep(0.05)
-    assert take_due(engine, lost_after=None) == []  # the queue is not empty: they may simply be in line
+    assert take_due(engine, lost_after=0.01, oldest=sent[0]) == []  # the first of them is still in line: so are all
+    assert take_due(engine, lost_after=0.01, oldest=0) == []  # what is in line is not known
     assert take_due(engine, lost_after=30) == []
     assert take_due(engine, lost_after=0.01) == sent
+
+
+def test_a_lost_message_is_found_while_others_that_were_sent_later_wait_in_line(engine: Engine) -> None:
+    record(engine, [0] * 16, job_size=4)
+    early = take_due(engine, window=2)
+    time.sleep(0.05)
+    late = take_due(engine, window=3)
+    time.sleep(0.05)
+    assert take_due(engine, lost_after=0.01, window=4, oldest=late[0])[:2] == early  # the queue is never empty
+    assert late[0] not in early
 
 
 def test_a_lost_message_is_found_however_full_the_window_is(engine: Engine) -> None:
@@ -345,3 +356,26 @@ def test_a_finished_run_has_one_row_an_image_and_level(engine: Engine) -> None:
     finish_all(engine, run_id)
     assert count(engine, Prediction) == 10 * len(LEVELS)
     assert RECIPE.levels == LEVELS
+
+
+def test_a_job_whose_worker_died_is_due_at_once_and_the_attempt_counts(engine: Engine) -> None:
+    run_id = record(engine, [0] * 12)
+    first, second, third = take_due(engine)
+    claimed(engine, first, worker="host:1:10")
+    claimed(engine, second, worker="host:1:11")
+    refusing = claimed(engine, third, worker="host:1:10")
+    store.refuse(engine, refusing, worker="host:1:10", note="no weights", after=60)
+    store.give_up(engine, worker="host:1:10")
+    assert take_due(engine) == [first]
+    assert [job.attempts for job in jobs(engine, run_id)] == [1, 1, 0]
+
+
+def test_what_a_worker_that_was_told_to_stop_had_in_hand_is_due_at_once_and_does_not_count(engine: Engine) -> None:
+    run_id = record(engine, [0] * 12)
+    first, second, third = take_due(engine)
+    claimed(engine, first, worker="host:1:10")
+    claimed(engine, second, worker="host:12:10")  # of another worker, whose name begins alike
+    claimed(engine, third, worker="host:1:11")
+    store.hand_back(engine, workers="host:1:")
+    assert take_due(engine) == [first, third]
+    assert [job.attempts for job in jobs(engine, run_id)] == [0, 1, 0]

@@ -18,6 +18,7 @@ from db.settings import Settings
 from db.store import Entry
 from db.tables import Failure, Prediction, Run
 from db.tables import Image as ImageRow
+from worker.compute import Compute
 from worker.worker import Worker
 
 COLOURS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 255)}
@@ -57,9 +58,14 @@ def submit(engine: Engine, tmp_path: Path, recipe: Recipe) -> Callable[..., str]
     return make
 
 
+def make_worker(settings: Settings, **changed: object) -> Worker:
+    settings = settings.model_copy(update=changed)
+    return Worker(settings, Compute(settings))
+
+
 @pytest.fixture
 def worker(settings: Settings) -> Iterator[Worker]:
-    worker = Worker(settings.model_copy(update={"device": "cpu", "batch_size": 6}))
+    worker = make_worker(settings, device="cpu", batch_size=6)
     yield worker
     worker.engine.dispose()
 
@@ -154,7 +160,7 @@ def test_an_unexpected_error_is_the_workers_and_no_images_fault(
     run_id = submit()
     (job_id,) = take_due(engine)
     with monkeypatch.context() as patched:
-        patched.setattr("worker.worker.predict", lambda *_: 1 / 0)
+        patched.setattr("worker.compute.predict", lambda *_: 1 / 0)
         worker.do(job_id)
     job = jobs(engine, run_id)[0]
     assert job.note == "unexpected, see the worker's log: ZeroDivisionError: division by zero"
@@ -171,7 +177,7 @@ def test_a_device_that_is_not_there_is_refused_and_blames_no_image(
 ) -> None:
     run_id = submit()
     (job_id,) = take_due(engine)
-    worker = Worker(settings.model_copy(update={"device": "cuda:99"}))
+    worker = make_worker(settings, device="cuda:99")
     worker.do(job_id)
     worker.engine.dispose()
     note = jobs(engine, run_id)[0].note
@@ -186,7 +192,7 @@ def test_cancelling_takes_effect_within_a_job(
 ) -> None:
     run_id = submit()
     (job_id,) = take_due(engine)
-    worker = Worker(settings.model_copy(update={"lease": 0.2, "device": "cpu"}))
+    worker = make_worker(settings, device="cpu", lease=0.2)
     looked: list[str] = []
 
     def slow(root: str, entry: Entry, *_: object) -> None:
@@ -196,7 +202,7 @@ def test_cancelling_takes_effect_within_a_job(
         time.sleep(0.5)  # longer than a third of the lease: it is renewed, and found cancelled
         raise AssertionError
 
-    monkeypatch.setattr("worker.worker.open_image", slow)
+    monkeypatch.setattr("worker.compute.open_image", slow)
     monkeypatch.setattr("worker.pipeline.BATCHES_AT_ONCE", 1)
     monkeypatch.setattr("worker.classifier.BATCH_SIZE", {"cpu": 6})
     worker.do(job_id)
@@ -204,22 +210,3 @@ def test_cancelling_takes_effect_within_a_job(
     assert looked == ["red.png"]
     assert stored(engine) == {}
     assert failures(engine) == {}
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs"),
-    [
-        ([], {}), (["1"], {}), ([1.0], {}), ([True], {}), ([-1], {}), ([2**80], {}), ([1, 2], {}),
-        ([{"model": "/etc/passwd"}], {}), ([1], {"x": 1}), ([None], {}),
-    ],
-)  # fmt: skip
-def test_a_message_that_names_no_job_is_dropped_with_one_line(
-    args: list[object], kwargs: dict[str, object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", "redis://127.0.0.1:1/0")
-    from worker import tasks
-
-    monkeypatch.setattr(tasks, "this_worker", lambda: pytest.fail("a hostile message reached a worker"))
-    tasks.work(*args, **kwargs)
-    assert len(caplog.records) == 1
-    assert caplog.records[0].message.startswith("dropped a message that names no job")

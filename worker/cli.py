@@ -1,6 +1,7 @@
 """The commands that compute: a worker for the queue, and the vote on single images without one."""
 
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -40,8 +41,8 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     """Do jobs from the queue until told to stop. Start as many as are needed, on any machine.
 
     It reads the images where they lie (SMOOTHVOTE_IMAGE_ROOT), the queue at SMOOTHVOTE_BROKER_URL and the database at
-    SMOOTHVOTE_DATABASE_URL. SIGTERM or Ctrl-C ends it after the job in hand; a second Ctrl-C, or SIGQUIT, at once.
-    Neither loses anything.
+    SMOOTHVOTE_DATABASE_URL. SIGTERM or Ctrl-C ends it after the job in hand, or hands that back after SMOOTHVOTE_GRACE
+    seconds; a second Ctrl-C, or SIGQUIT, at once. Neither loses anything.
     """
     # Children are spawned: what they are to know they find in the environment.
     for name, value in {"DEVICE": device, "ENGINE": engine, "BATCH_SIZE": batch_size}.items():
@@ -59,6 +60,9 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     from db.settings import load_settings
     from worker.app import app
 
+    # Which of all workers it is: the children's names in the record begin so.
+    name = f"{load_settings().worker_name or socket.gethostname()}:{os.getpid()}"
+    os.environ[f"{PREFIX}WORKER_NAME"] = name
     settings = load_settings()
     check_queue(settings)
     connect(settings).dispose()
@@ -68,9 +72,12 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     )
     # Celery warns of running as root because pickle would be a hole; here only JSON is accepted.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    name = f"smoothvote-{os.getpid()}@%h"
-    arguments = ["--concurrency", str(processes), "--without-gossip", "--without-mingle", "--hostname", name]
-    raise SystemExit(app.worker_main(["--quiet", "worker", *arguments]))
+    node = f"smoothvote-{os.getpid()}@%h"
+    arguments = ["--concurrency", str(processes), "--without-gossip", "--without-mingle", "--hostname", node]
+    try:
+        raise SystemExit(app.worker_main(["--quiet", "worker", *arguments]))
+    finally:
+        hand_back(settings, f"{name}:")
 
 
 @click.command()
@@ -109,15 +116,33 @@ def check_queue(settings: "Settings") -> None:
     """Ends with one line where Celery would print a page, or wait without a word."""
     from kombu import Connection
     from kombu.exceptions import OperationalError
+    from redis.exceptions import ResponseError
 
     try:
         with Connection(settings.broker) as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
     except (OperationalError, OSError) as error:
         where = without_secrets(settings.broker)
+        if isinstance(error.__cause__, ResponseError):  # it is there, and takes nothing: full, say
+            click.echo(f"the queue at {where} takes nothing: {error}; waiting for it", err=True)
+            return
         raise WrongUse(
             f"cannot reach the queue at {where}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
         ) from None
+
+
+def hand_back(settings: "Settings", workers: str) -> None:
+    """Makes the jobs that this worker was stopped in due at once, where they would wait for the end of their lease."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from db import store
+    from db.outage import reason
+    from db.session import open_engine
+
+    try:
+        store.hand_back(open_engine(settings), workers=workers)
+    except SQLAlchemyError as error:
+        click.echo(f"{reason(error)}; what this worker had in hand is due in {settings.lease:.0f} s", err=True)
 
 
 def check_device(device: str) -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
 
 import torch
 
 from db.recipe import Preprocessing, Recipe
-from db.store import Failed, Predicted
+from db.store import Failed, Found, Predicted
 from worker import noise
 from worker.classifier import Classifier
 from worker.images import Pixels, Unusable
@@ -20,13 +19,6 @@ BATCHES_AT_ONCE = 4
 
 #: Gives an image's pixels, or raises Unusable.
 Source = Callable[[], Pixels]
-
-
-class Found(NamedTuple):
-    """What was found for some images: rows to be stored."""
-
-    predicted: list[Predicted]
-    failed: list[Failed]
 
 
 def predict(images: Iterable[tuple[int, Source]], recipe: Recipe, classifier: Classifier) -> Iterator[Found]:

@@ -2,9 +2,11 @@
 
 import logging
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from db.errors import WrongUse
 from db.message import TASK
+from db.outage import outlast
 from db.settings import load_settings
 from worker.app import app
 
@@ -14,20 +16,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("worker")
 
 
-@app.task(name=TASK)
-def work(*args: Any, **kwargs: Any) -> None:
-    """Does the job that a message names. Whatever else a message holds is nobody's business, and is dropped."""
-    job_id = args[0] if len(args) == 1 and not kwargs else None
-    if type(job_id) is not int or not 0 < job_id < 2**63:
-        logger.warning("dropped a message that names no job: %.100r %.100r", args, kwargs)
-        return
+@app.task(name=TASK, Request="worker.request:JobRequest")
+def work(job_id: int) -> None:
+    """Does the job that a message names."""
     this_worker().do(job_id)
 
 
 @cache
 def this_worker() -> "Worker":
-    """The worker of this process, made at its first job."""
+    """The worker of this process, made at its first job; a database that it cannot work with is waited for."""
     # Here and not above: the parent imports this module too, and is not to pay for torch.
+    from worker.compute import Compute
     from worker.worker import Worker
 
-    return Worker(load_settings())
+    settings = load_settings()
+    # A database that is newer than this code is waited for too. Going on to the next message would only empty the
+    # queue: whoever can do its jobs gets them from the dispatcher.
+    return outlast(
+        lambda: Worker(settings, Compute(settings)), logger.warning, outlasts=lambda error: isinstance(error, WrongUse)
+    )

@@ -1,48 +1,70 @@
-"""A worker: one process that does jobs, from the claim to the commit."""
+"""A worker: one process that does jobs, from the claim to the commit, whatever happens in between."""
 
+import faulthandler
 import logging
 import os
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
-from billiard import current_process
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import store
 from db.errors import WrongUse, one_line
-from db.recipe import Recipe
+from db.outage import outlast, passes, reason
+from db.recipe import Preprocessing
 from db.session import connect
 from db.settings import Settings
-from db.store import Claim, Entry, Failed, Predicted
-from worker.classifier import Classifier, choose_device, make_classifier
-from worker.images import Pixels, decode, find_root, read
-from worker.pipeline import Source, predict
+from db.store import Claim, Found, Work
 
 logger = logging.getLogger("worker")
 
+T = TypeVar("T")
+
 #: Seconds before a job that this worker cannot do is offered again, to another or to this one, mended.
 REFUSED_FOR = 60.0
+#: Exit code of a process that ends itself because it can do no job any more.
+BROKEN = 70
+
+
+class BrokenProcess(Exception):
+    """Nothing can be computed in this process any more. Another, in its place, can."""
+
+
+class Pinned(NamedTuple):
+    """What the first worker of a run loaded, and all others are held to."""
+
+    weights_sha256: str
+    preprocessing: Preprocessing
+
+
+class Computes(Protocol):
+    """What a worker computes with."""
+
+    def pinned(self, work: Work) -> Pinned:
+        """What it would do the job with. Raises Refusal if it cannot."""
+
+    def found(self, work: Work) -> Iterator[Found]:
+        """Predictions and failures of a job's images, some images at a time."""
 
 
 class Worker:
-    """A process that does jobs: a connection to the record, and the classifier of the last recipe."""
+    """A process that does jobs: a connection to the record, and something to compute with."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, compute: Computes) -> None:
         self.settings = settings
+        self.compute = compute
         self.engine = connect(settings)
-        host = settings.worker_name or socket.gethostname()
-        self.name = f"{host}:{os.getpid()}"
-        # Children of one parent count from 0: they share out the machine's GPUs.
-        self.device = choose_device(settings.device, process=getattr(current_process(), "index", 0))
-        self._classifier: tuple[Recipe, Classifier] | None = None
+        # The parent knows its children by these names (worker/request.py).
+        self.name = f"{settings.worker_name or socket.gethostname()}:{os.getpid()}"
 
     def do(self, job_id: int) -> None:
         """Claims a job, computes it, and stores what was found; or leaves it as it is if it is not to be done."""
-        claim = store.claim(self.engine, job_id, worker=self.name, lease=self.settings.lease)
+        claim = self._record(lambda: store.claim(self.engine, job_id, worker=self.name, lease=self.settings.lease))
         if claim is None:
             logger.info("job %d: done, taken or cancelled already", job_id)
             return
@@ -50,54 +72,56 @@ class Worker:
         with self._lease(claim) as lost:
             try:
                 found = self._compute(claim, lost)
-            except WrongUse as reason:
-                logger.warning("job %d: refused: %s", job_id, reason)
-                store.refuse(self.engine, claim, worker=self.name, note=str(reason), after=REFUSED_FOR)
+            except WrongUse as error:
+                self._refuse(claim, str(error))
                 return
+            except BrokenProcess as error:
+                self._end(claim, error)
             except Exception as error:
                 # What an image can cause is caught where it is opened: this is the machine's fault, or a bug.
                 logger.exception("job %d: refused", job_id)
-                note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
-                store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR)
+                self._refuse(claim, f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}")
                 return
             if found is None:
                 logger.info("job %d: cancelled, or taken by another, half way", job_id)
                 return
-            predicted, failed = found
-            stored = store.finish(self.engine, claim, predicted, failed)
+            stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
-        said = f"{images} images, {len(failed)} of them without prediction" if stored else "another worker was first"
+        said = f"{images} images, {len(found.failed)} of them without prediction" if stored else "another was first"
         logger.info("job %d of run %s: %s, %.1f s", job_id, claim.run_id, said, time.monotonic() - began)
 
-    def _compute(self, claim: Claim, lost: threading.Event) -> tuple[list[Predicted], list[Failed]] | None:
-        work = store.load_work(self.engine, claim)
-        root = find_root(work.root, self.settings)
-        classifier = self._classifier_of(work.recipe)
-        store.pin_weights(
-            self.engine, claim.run_id,
-            weights_sha256=classifier.weights_sha256, preprocessing=classifier.preprocessing,
-        )  # fmt: skip
-        images: list[tuple[int, Source]] = [
-            (image_id, partial(open_image, root, entry, work.recipe, self.settings)) for image_id, entry in work.images
-        ]
-        predicted: list[Predicted] = []
-        failed: list[Failed] = []
-        for some in predict(images, work.recipe, classifier):
-            if lost.is_set():
-                return None
-            predicted += some.predicted
-            failed += some.failed
-        return predicted, failed
+    def _compute(self, claim: Claim, lost: threading.Event) -> Found | None:
+        work = self._record(lambda: store.load_work(self.engine, claim))
+        pinned = self.compute.pinned(work)
+        self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
+        all_found = Found([], [])
+        try:
+            alive(self.settings.stall)
+            for some in self.compute.found(work):
+                if lost.is_set():
+                    return None
+                all_found.predicted.extend(some.predicted)
+                all_found.failed.extend(some.failed)
+                alive(self.settings.stall)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        return all_found
 
-    def _classifier_of(self, recipe: Recipe) -> Classifier:
-        key = recipe.classifier_key()
-        if self._classifier is None or self._classifier[0] != key:
-            self._classifier = None  # the old one's memory first
-            began = time.monotonic()
-            made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
-            logger.info("%s on %s, ready in %.1f s", recipe.model, made.device, time.monotonic() - began)
-            self._classifier = (key, made)
-        return self._classifier[1]
+    def _record(self, act: Callable[[], T]) -> T:
+        """One transaction with the record, however long it is away: what was computed waits in memory."""
+        return outlast(act, logger.warning)
+
+    def _refuse(self, claim: Claim, note: str) -> None:
+        logger.warning("job %d: refused: %s", claim.id, note)
+        self._record(lambda: store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR))
+
+    def _end(self, claim: Claim, error: BrokenProcess) -> NoReturn:
+        """Ends this process; the parent starts another in its place.
+
+        The attempt does not count: a machine whose device is broken for good would spend those of every job there is.
+        """
+        self._refuse(claim, f"its device failed, and its process with it: {one_line(error)}")
+        os._exit(BROKEN)  # and not sys.exit: a broken CUDA context can hang in its own cleaning up
 
     @contextmanager
     def _lease(self, claim: Claim) -> Iterator[threading.Event]:
@@ -107,13 +131,13 @@ class Worker:
         def hold() -> None:
             while not over.wait(self.settings.lease / 3):
                 try:
-                    if (
-                        not store.renew(self.engine, claim, worker=self.name, lease=self.settings.lease)
-                        and not over.is_set()
-                    ):
+                    held = store.renew(self.engine, claim, worker=self.name, lease=self.settings.lease)
+                    if not held and not over.is_set():
                         lost.set()
                 except SQLAlchemyError as error:
-                    logger.warning("job %d: cannot renew its lease: %s", claim.id, str(error).splitlines()[0])
+                    logger.warning("job %d: cannot renew its lease: %s", claim.id, reason(error))
+                    if not passes(error):
+                        raise
 
         holder = threading.Thread(target=hold, name=f"lease-{claim.id}", daemon=True)
         holder.start()
@@ -124,11 +148,9 @@ class Worker:
             holder.join()
 
 
-def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings) -> Pixels:
-    """The pixels of a dataset's image.
+def alive(stall: float) -> None:
+    """Says that this process gets on; unless it says so again within so many seconds, it is ended, as by a crash.
 
-    Raises:
-        Unusable: with the reason.
+    By a thread that needs no lock of Python's: a decoder that never returns may hold them all.
     """
-    data = read(root, entry, settings)
-    return decode(data, grayscale=recipe.grayscale, max_pixels=settings.max_pixels)
+    faulthandler.dump_traceback_later(stall, exit=True, file=sys.__stderr__ or sys.stderr)

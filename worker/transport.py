@@ -1,0 +1,74 @@
+"""Celery's way to Redis, with a door: only what names a job comes in, and nothing of a message but that name."""
+
+import logging
+from typing import Any
+
+from kombu.transport import redis
+from redis.exceptions import ResponseError
+
+from db.message import QUEUE, job_of, message_of
+
+logger = logging.getLogger("worker")
+
+#: Written whenever a worker connects: a Redis that is full or read-only answers a ping, and takes no job.
+PROBE = f"{QUEUE}.writable"
+
+
+class QoS(redis.QoS):
+    """Counts a message as done with even if Redis could not be told.
+
+    Celery's own goes on counting it as in hand, and with one at a time in hand takes no other ever again, on a
+    connection that is fine by then. Redis gives the message out once more, much later; the record knows better.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """As kombu asks."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            self._quick_ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """As kombu asks."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        finally:
+            self._quick_ack(delivery_tag)
+
+
+class Channel(redis.Channel):
+    """A channel that outlives what is no message at all; Celery's own ends the worker."""
+
+    QoS = QoS
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except (ValueError, RecursionError):  # from the JSON parser: by now the message is off the queue
+            logger.warning("dropped a message that is no JSON")
+            return True
+
+
+class Transport(redis.Transport):
+    """Redis, whose refusals (full, read-only, not the type of key it should be) are waited out like its absence."""
+
+    Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
+
+    def establish_connection(self) -> Any:
+        """Connects; and tries whether Redis takes anything, so that Celery's waiting covers that as well."""
+        connection = super().establish_connection()
+        client = self._avail_channels[-1].client
+        client.set(PROBE, 1, ex=60)
+        client.llen(QUEUE)
+        return connection
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        if queue == QUEUE:
+            job_id = job_of(message)
+            if job_id is None:
+                logger.warning("dropped a message that names no job: %.200r", message)
+                return
+            # Written anew: a header of a stranger's could ask Celery for a time limit, a delay or a task to follow.
+            message = message_of(job_id)
+        super()._deliver(message, queue)
