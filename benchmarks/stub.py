@@ -1,0 +1,158 @@
+"""A worker of known answers, for the fault storm: all of a worker but its pixels, and it dies where it is told to.
+
+    python -m benchmarks.stub         a `smoothvote worker` whose model is a sum over the image's path
+
+In the folder that FAULTS names, whoever finds a file with the name of the point it has come to takes that file away
+and does what is in it: so one worker dies of it, at that point, and no other.
+"""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, event, text
+
+import worker.tasks
+from benchmarks.known import HANG, POISON, answer
+from db import store
+from db.outage import outlast
+from db.recipe import Preprocessing
+from db.session import writing
+from db.settings import load_settings
+from db.store import Claim, Failed, Found, Predicted, Work
+from worker.vote import majority
+from worker.worker import Pinned, Worker
+
+FAULTS = Path(os.environ.get("FAULTS", "."))
+#: Seconds a job takes, however many images it has.
+JOB_TAKES = float(os.environ.get("JOB_TAKES", "0.3"))
+PREPROCESSING = Preprocessing(256, 224, "bilinear", True, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+class Stub:
+    """Computes known answers."""
+
+    job = 0
+
+    def pinned(self, work: Work) -> Pinned:
+        """The same weights everywhere."""
+        trace("begin", job=self.job)
+        at("claim")
+        return Pinned("0" * 64, PREPROCESSING)
+
+    def found(self, work: Work) -> Iterator[Found]:
+        """Answers, image by image."""
+        at("decode")
+        for image_id, entry in work.images:
+            if POISON in entry.path:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if HANG in entry.path:
+                re.match("(a+)+b", "a" * 60)  # 2**60 ways to fail, in C
+            time.sleep(JOB_TAKES / len(work.images))
+            yield Found([row(image_id, entry.path, sigma) for sigma in work.recipe.levels], [])
+        at("forward")
+        at("commit")
+
+
+def row(image_id: int, path: str, sigma: float) -> Predicted:
+    ns, ss, ds = answer(path, sigma)
+    return Predicted(
+        image_id=image_id, sigma=sigma, label_ns=ns, confidence_ns=0.5, label_ss=ss, confidence_ss=0.5,
+        label_ds=ds, confidence_ds=0.5, label_maj=majority(ns, ss, ds),
+    )  # fmt: skip
+
+
+class Traced(Worker):
+    """A worker that writes down which jobs it begins and ends."""
+
+    compute: Stub
+
+    def do(self, job_id: int) -> None:
+        """As a worker does."""
+        self.compute.job = job_id
+        super().do(job_id)
+        trace("end", job=job_id)
+        at("ack")
+
+
+def at(point: str) -> None:
+    """Comes to a point, and dies there if that is asked for."""
+    order = FAULTS / point
+    mine = FAULTS / f"{point}.{os.getpid()}"
+    try:
+        order.rename(mine)
+    except FileNotFoundError:
+        return
+    trace(f"killed at {point}")
+    if mine.read_text() == "parent":
+        os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trace(what: str, **more: object) -> None:
+    """A line that outlives this process."""
+    line = json.dumps({"at": time.time(), "pid": os.getpid(), "what": what, **more})
+    with (FAULTS / "trace").open("a") as file:
+        file.write(f"{line}\n")
+
+
+def break_commit(connection: Connection) -> None:
+    """Before a COMMIT: its connection is cut by the server, if that is asked for."""
+    try:
+        (FAULTS / "committing").rename(FAULTS / f"committing.{os.getpid()}")
+    except FileNotFoundError:
+        return
+    mine = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    with connection.engine.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": mine})
+
+
+def finish_plainly(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed: Sequence[Failed]) -> bool:
+    """The negative controls: what a queue without these promises does when a job is done."""
+    if CONTROL == "plain-insert":  # no key, no conflict, and not with the job's end in one transaction
+        with writing(engine) as session:
+            rows = [f"({row.image_id}, {row.sigma}, {row.label_ns}, {row.label_ss}, {row.label_ds}, " +
+                    f"{'NULL' if row.label_maj is None else row.label_maj})" for row in predicted]  # fmt: skip
+            if rows:
+                session.execute(text(f"INSERT INTO predictions_plain VALUES {', '.join(rows)}"))
+    if CONTROL == "counter":  # n = n + 1 instead of a count of rows
+        with writing(engine) as session:
+            session.execute(text("UPDATE counter SET n = n + :more"), {"more": len(predicted)})
+    at("counted")
+    return finish(engine, claim, predicted, failed)
+
+
+def make_stub() -> Worker:
+    settings = load_settings()
+    made = outlast(lambda: Traced(settings, Stub()), print)
+    if made.engine.dialect.name == "postgresql":
+        event.listen(made.engine, "commit", break_commit)
+    return made
+
+
+class Stubs:
+    """In the place of this_worker: made once."""
+
+    made: Worker | None = None
+
+    def __call__(self) -> Worker:
+        self.made = self.made or make_stub()
+        return self.made
+
+
+worker.tasks.this_worker = Stubs()  # type: ignore[assignment]
+
+finish = store.finish
+if CONTROL := os.environ.get("CONTROL"):
+    store.finish = finish_plainly
+
+if __name__ == "__main__":
+    from worker.app import app
+    from worker.cli import worker as command
+
+    app.conf.imports = ("worker.tasks", "benchmarks.stub")  # what a child imports
+    command()
