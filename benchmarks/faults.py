@@ -241,7 +241,12 @@ ON_POSTGRESQL: dict[str, Fault] = {
 }
 ON_SQLITE: dict[str, Fault] = {"locked by another writer": sqlite_locked}
 #: In the negative controls: what makes the difference between them and the real thing show.
-TELLING = ("Redis flushed", "child killed at ack", "stopped for longer than its lease", "Redis restarted, empty")
+TELLING: dict[str, Fault] = {
+    "Redis flushed": redis_flushed,
+    "child killed at ack": killed_at("ack", "child"),
+    "child killed between the rows and the job's end": killed_at("rows", "child"),
+    "stopped for longer than its lease": stopped_for_long,
+}
 
 
 # -- the storm ---------------------------------------------------------------------------------------------------
@@ -267,7 +272,8 @@ class Storm:
     @property
     def exact(self) -> bool:
         """Whether every row is there once and right."""
-        return not (self.verdict.missing or self.verdict.duplicate or self.verdict.wrong)
+        counted = self.counted is None or self.counted == self.verdict.predictions
+        return counted and not (self.verdict.missing or self.verdict.duplicate or self.verdict.wrong)
 
 
 def storm(seed: int, database: str, seconds: float, *, each_once: bool, control: str | None, folder: Path) -> Storm:
@@ -278,14 +284,12 @@ def storm(seed: int, database: str, seconds: float, *, each_once: bool, control:
     try:
         if control:
             _prepare(scene)
-        scene.submit()
-        if control == "no-sweeper":
-            _send_once(scene)
+        _submit(scene)
         while not any(event["what"] == "end" for event in scene.trace()):
             scene.wait(0.5)
         kinds = FAULTS | (ON_POSTGRESQL if database == "postgresql" else ON_SQLITE)
         if control:
-            kinds = {name: kinds[name] for name in TELLING}
+            kinds = TELLING
         began, planned = time.monotonic(), 0
         every = seconds / len(kinds) if each_once else EVERY
         order: list[str] = []
@@ -297,10 +301,10 @@ def storm(seed: int, database: str, seconds: float, *, each_once: bool, control:
             hit = kinds[name](scene, chance)
             happened.append((name, time.time(), hit))
             planned += 1
-            if not control and scene.open_jobs() < ENOUGH:
-                scene.submit()  # the storm goes on; so does the work
+            if scene.open_jobs() < ENOUGH:
+                _submit(scene)  # the storm goes on; so does the work
         ended = time.monotonic()
-        while scene.open_jobs() and time.monotonic() - ended < (20 if control else PATIENCE):
+        while scene.open_jobs() and time.monotonic() - ended < (8 if control == "no-sweeper" else PATIENCE):
             scene.wait(0.5)
         settled = time.monotonic() - ended
         return _judge(scene, seed, database, happened, settled)
@@ -344,11 +348,12 @@ def _prepare(scene: Scene) -> None:
         session.execute(text("INSERT INTO counter VALUES (0)"))
 
 
-def _send_once(scene: Scene) -> None:
-    """A queue without a sweeper: each job is sent when it is submitted, and that is that."""
-    with reading(scene.engine) as session:
-        ids = session.scalars(select(Job.id)).all()
-    scene.redis.client.lpush(QUEUE, *[json.dumps(message_of(job_id)) for job_id in ids])
+def _submit(scene: Scene) -> None:
+    run_id = scene.submit()
+    if scene.control == "no-sweeper":  # each job is sent when it is submitted, and that is that
+        with reading(scene.engine) as session:
+            ids = session.scalars(select(Job.id).where(Job.run_id == run_id)).all()
+        scene.redis.client.lpush(QUEUE, *[json.dumps(message_of(job_id)) for job_id in ids])
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------
@@ -375,7 +380,7 @@ def show(storms: list[Storm]) -> None:
         )  # fmt: skip
     console.print(table)
     faults = Table("fault", "times", "recovery p50/p95/max, s")
-    for name in FAULTS | ON_POSTGRESQL | ON_SQLITE:
+    for name in FAULTS | ON_POSTGRESQL | ON_SQLITE | TELLING:
         if times := sum(one.faults.get(name, 0) for one in storms):
             faults.add_row(
                 name, str(times), quantiles([value for one in storms for value in one.recovery.get(name, [])])
@@ -424,7 +429,9 @@ def main(
                 file=sys.stderr, flush=True,
             )  # fmt: skip
             if storms[-1].counted is not None:
-                print(f"counted {storms[-1].counted} predictions; there are {judged.expected - 1}", file=sys.stderr)
+                print(
+                    f"a counter says {storms[-1].counted} predictions; there are {judged.predictions}", file=sys.stderr
+                )
     show(storms)
     if json_file:
         json_file.write_text(json.dumps([asdict(one) | {"exact": one.exact} for one in storms], indent=1))

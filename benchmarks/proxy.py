@@ -1,56 +1,65 @@
 """A link that can go dead without a word, as one behind a firewall or a pulled cable does."""
 
-import asyncio
+import socket
 import threading
+from contextlib import suppress
 
 
 class Proxy:
     """Passes connections on to a port of this machine, until they are abandoned."""
 
     def __init__(self, port: int, target: int) -> None:
-        self._port, self._target = port, target
-        self._passing: set[asyncio.Task[None]] = set()
-        self._over = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._accept, "127.0.0.1", port), self._loop).result()
+        self._target = target
+        self._links: list[Link] = []
+        self._server = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def abandon(self) -> None:
         """From now on nothing passes on the connections there are, either way; and nobody is told."""
-        self._loop.call_soon_threadsafe(self._abandon)
+        for link in list(self._links):
+            link.dead = True
 
     def end(self) -> None:
         """Closes every connection."""
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._server.close()
+        for link in list(self._links):
+            link.close()
 
-    def _abandon(self) -> None:
-        for task in self._passing:
-            task.cancel()
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    near.close()
+                    continue
+                self._links.append(Link(near, far))
 
-    async def _end(self) -> None:
-        self._over.set()
-        self._abandon()
-        await asyncio.gather(*self._passing, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.close()
-            return
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.create_task(self._pass(source, sink))
-            self._passing.add(task)
-            task.add_done_callback(self._passing.discard)
+class Link:
+    """One connection, both ways."""
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass
-        except asyncio.CancelledError:
-            await self._over.wait()  # abandoned: open, and silent
-        sink.close()
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self.dead = False
+        self._ends = (near, far)
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def close(self) -> None:
+        """Closes both ends."""
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)  # wakes the threads that read
+            end.close()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if self.dead:
+                    return  # open, and silent
+                sink.sendall(data)
+        if not self.dead:
+            self.close()

@@ -49,6 +49,7 @@ class Verdict:
     missing: int
     duplicate: int
     wrong: int
+    predictions: int
     jobs: int
 
 
@@ -124,7 +125,8 @@ class Scene:
         """One more run, of images of which one ends its worker."""
         number = len(self.runs)
         names = [f"run{number}/{position}" for position in range(IMAGES)]
-        names[number % IMAGES] += POISON
+        if not self.control:
+            names[number % IMAGES] += POISON
         dataset = Dataset(
             name="storm", root="/nowhere", fingerprint=f"{number}", found=IMAGES,
             entries=[Entry(path=name, label=None, bytes=None) for name in names],
@@ -195,6 +197,7 @@ class Scene:
             missing=len(due - found.keys()) + len(lost),
             duplicate=sum(found.values()) - len(found),
             wrong=wrong,
+            predictions=len(found),
             jobs=jobs,
         )
 

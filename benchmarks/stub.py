@@ -28,6 +28,8 @@ from worker.vote import majority
 from worker.worker import Pinned, Worker
 
 FAULTS = Path(os.environ.get("FAULTS", "."))
+#: A negative control: which of the promises is broken.
+CONTROL = os.environ.get("CONTROL")
 #: Seconds a job takes, however many images it has.
 JOB_TAKES = float(os.environ.get("JOB_TAKES", "0.3"))
 PREPROCESSING = Preprocessing(256, 224, "bilinear", True, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -111,6 +113,9 @@ def break_commit(connection: Connection) -> None:
         other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": mine})
 
 
+FINISH = store.finish
+
+
 def finish_plainly(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed: Sequence[Failed]) -> bool:
     """The negative controls: what a queue without these promises does when a job is done."""
     if CONTROL == "plain-insert":  # no key, no conflict, and not with the job's end in one transaction
@@ -122,13 +127,15 @@ def finish_plainly(engine: Engine, claim: Claim, predicted: Sequence[Predicted],
     if CONTROL == "counter":  # n = n + 1 instead of a count of rows
         with writing(engine) as session:
             session.execute(text("UPDATE counter SET n = n + :more"), {"more": len(predicted)})
-    at("counted")
-    return finish(engine, claim, predicted, failed)
+    at("rows")
+    return FINISH(engine, claim, predicted, failed)
 
 
 def make_stub() -> Worker:
     settings = load_settings()
     made = outlast(lambda: Traced(settings, Stub()), print)
+    if CONTROL:
+        store.finish = finish_plainly
     if made.engine.dialect.name == "postgresql":
         event.listen(made.engine, "commit", break_commit)
     return made
@@ -145,10 +152,6 @@ class Stubs:
 
 
 worker.tasks.this_worker = Stubs()  # type: ignore[assignment]
-
-finish = store.finish
-if CONTROL := os.environ.get("CONTROL"):
-    store.finish = finish_plainly
 
 if __name__ == "__main__":
     from worker.app import app

