@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import CONTROLS, FAULTS, ON_POSTGRESQL, ON_SQLITE
+from benchmarks.faults import CONTROLS
+from benchmarks.kinds import FAULTS, ON_POSTGRESQL, ON_SQLITE
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,14 +10,11 @@ import warnings
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging, worker_shutting_down
-from kombu.transport import TRANSPORT_ALIASES
 
 from db.message import celery_config
 from db.settings import load_settings
 
-TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.transport:Transport"))
-
-app = Celery("smoothvote")
+app = Celery("smoothvote", amqp="worker.transport:Amqp")
 app.conf.update(celery_config(load_settings()))
 # Named here and not left to the command line: a spawned child imports what this says, and nothing else.
 app.conf.imports = ("worker.tasks",)

@@ -116,16 +116,12 @@ def check_queue(settings: "Settings") -> None:
     """Ends with one line where Celery would print a page, or wait without a word."""
     from kombu import Connection
     from kombu.exceptions import OperationalError
-    from redis.exceptions import ResponseError
 
     try:
         with Connection(settings.broker) as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
     except (OperationalError, OSError) as error:
         where = without_secrets(settings.broker)
-        if isinstance(error.__cause__, ResponseError):  # it is there, and takes nothing: full, say
-            click.echo(f"the queue at {where} takes nothing: {error}; waiting for it", err=True)
-            return
         raise WrongUse(
             f"cannot reach the queue at {where}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
         ) from None

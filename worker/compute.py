@@ -28,12 +28,11 @@ class Compute:
         self._last: tuple[Recipe, Classifier] | None = None
 
     def pinned(self, work: Work) -> Pinned:
-        """Sees to it that this machine has the images and the weights of a job; gives what the run is held to.
+        """What this machine would do the job with.
 
         Raises:
-            Refusal: if it has them not.
+            Refusal: if it has not the weights, or the device.
         """
-        find_root(work.root, self.settings)
         classifier = self._classifier_of(work.recipe)
         return Pinned(classifier.weights_sha256, classifier.preprocessing)
 

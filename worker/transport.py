@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+import kombu
+from celery.app import amqp
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
@@ -72,3 +74,17 @@ class Transport(redis.Transport):
             # Written anew: a header of a stranger's could ask Celery for a time limit, a delay or a task to follow.
             message = message_of(job_id)
         super()._deliver(message, queue)
+
+
+class Connection(kombu.Connection):
+    """A connection through that door, whatever the URL says of how Redis is reached."""
+
+    def get_transport_cls(self) -> type[Transport]:
+        """As kombu asks."""
+        return Transport
+
+
+class Amqp(amqp.AMQP):
+    """What the app makes its connections by."""
+
+    Connection = Connection
