@@ -158,7 +158,7 @@ def database_down(seconds: float) -> Fault:
 
 def commit_cut(scene: Scene, chance: random.Random) -> None:
     """A connection is cut between a transaction's last statement and its COMMIT."""
-    (scene.faults / "committing").touch()
+    (scene.faults / "committing").write_text("now")
 
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'worker'"

@@ -25,7 +25,7 @@ from db.session import writing
 from db.settings import load_settings
 from db.store import Claim, Failed, Found, Predicted, Work
 from worker.vote import majority
-from worker.worker import Pinned, Worker
+from worker.worker import BrokenProcess, Pinned, Worker
 
 FAULTS = Path(os.environ.get("FAULTS", "."))
 #: A negative control: which of the promises is broken.
@@ -49,6 +49,8 @@ class Stub:
     def found(self, work: Work) -> Iterator[Found]:
         """Answers, image by image."""
         at("decode")
+        if taken("device"):
+            raise BrokenProcess("cuda:0: an illegal memory access was encountered")
         for image_id, entry in work.images:
             if POISON in entry.path:
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -83,16 +85,21 @@ class Traced(Worker):
 
 def at(point: str) -> None:
     """Comes to a point, and dies there if that is asked for."""
-    order = FAULTS / point
-    mine = FAULTS / f"{point}.{os.getpid()}"
+    if who := taken(point):
+        trace(f"killed at {point}")
+        if who == "parent":
+            os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def taken(order: str) -> str | None:
+    """What an order says, if there is one, and nobody else took it."""
+    mine = FAULTS / f"{order}.{os.getpid()}"
     try:
-        order.rename(mine)
+        (FAULTS / order).rename(mine)
     except FileNotFoundError:
-        return
-    trace(f"killed at {point}")
-    if mine.read_text() == "parent":
-        os.kill(os.getppid(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
+        return None
+    return mine.read_text()
 
 
 def trace(what: str, **more: object) -> None:
@@ -104,9 +111,7 @@ def trace(what: str, **more: object) -> None:
 
 def break_commit(connection: Connection) -> None:
     """Before a COMMIT: its connection is cut by the server, if that is asked for."""
-    try:
-        (FAULTS / "committing").rename(FAULTS / f"committing.{os.getpid()}")
-    except FileNotFoundError:
+    if not taken("committing"):
         return
     mine = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     with connection.engine.connect() as other:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,21 @@ def test_an_image_that_hangs_with_pythons_lock_held_is_found_too(place: Place) -
     assert place.predicted() == {"b"}
     assert place.failed()[HANG][0] == "worker_failed"
     assert "Timeout (0:00:01)!" in place.log.read_text()  # and where it hung
+
+
+def test_a_broken_device_costs_its_process_and_no_attempt(place: Place) -> None:
+    run_id = place.record(["a", "b"], job_size=1)
+    (place.faults / "device").write_text("broken")
+    with place.worker():
+        place.until(lambda: place.predicted())
+    given_back, done = sorted(jobs(place.engine, run_id), key=lambda job: job.attempts)
+    assert (given_back.attempts, given_back.done_at, done.attempts) == (0, None, 1)
+    assert given_back.note == (
+        "its device failed, and its process with it: cuda:0: an illegal memory access was encountered"
+    )
+    assert given_back.refused_by not in (None, done.worker)  # another child of the same parent
+    assert given_back.lease_until is not None  # its own death does not make it due sooner
+    assert given_back.lease_until > datetime.now(UTC)
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT]], ids=["SIGTERM", "Ctrl-C"])

@@ -19,7 +19,11 @@ logger = logging.getLogger("worker")
 @app.task(name=TASK, Request="worker.request:JobRequest")
 def work(job_id: int) -> None:
     """Does the job that a message names."""
-    this_worker().do(job_id)
+    try:
+        this_worker().do(job_id)
+    except Exception:
+        logger.exception("job %d: failed", job_id)  # a bug; the parent makes the job due again
+        raise
 
 
 @cache
