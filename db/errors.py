@@ -23,6 +23,10 @@ class WrongUse(SmoothvoteError):
     exit_code = WRONG_USE
 
 
+class Away(WrongUse):
+    """The queue or the database cannot be reached. Who has time may wait for it."""
+
+
 class Refusal(WrongUse):
     """This worker cannot do this job, though nothing is wrong with the job's images.
 

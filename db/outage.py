@@ -8,8 +8,8 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.errors import one_line
-from db.session import DatabaseDown, first_line
+from db.errors import Away, one_line
+from db.session import first_line
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def passes(error: BaseException) -> bool:
     """
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError | InterfaceError):
         return error.connection_invalidated
-    return isinstance(error, DBAPIError | PoolTimeout | DatabaseDown)
+    return isinstance(error, DBAPIError | PoolTimeout | Away)
 
 
 def reason(error: BaseException) -> str:

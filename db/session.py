@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from db.errors import WrongUse, one_line
+from db.errors import Away, WrongUse, one_line
 from db.settings import Settings
 from db.tables import REVISION
 
@@ -32,15 +32,11 @@ TIMEOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-class DatabaseDown(WrongUse):
-    """The database cannot be reached. Who has time may wait for it."""
-
-
 def connect(settings: Settings) -> Engine:
     """An engine over a database that is there and at this code's revision.
 
     Raises:
-        DatabaseDown: if it cannot be reached.
+        Away: if it cannot be reached.
         WrongUse: if it is not migrated, or is newer than this code.
     """
     engine = open_engine(settings)
@@ -99,6 +95,7 @@ def open_engine(settings: Settings) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
+        event.listen(engine, "connect", _prepare_postgresql)
         event.listen(engine, "handle_error", _leave_read_only)
     return engine
 
@@ -107,7 +104,7 @@ def current_revision(engine: Engine) -> str | None:
     """The migration that the database is at, or None before the first.
 
     Raises:
-        DatabaseDown: if the database cannot be reached.
+        Away: if the database cannot be reached.
     """
     try:
         with reading(engine) as session:
@@ -117,7 +114,7 @@ def current_revision(engine: Engine) -> str | None:
             return None if found is None else str(found)
     except DBAPIError as error:
         where, why = shown(engine), first_line(error)
-        raise DatabaseDown(
+        raise Away(
             f"cannot reach the database at {where}: {why}; is it up, and is SMOOTHVOTE_DATABASE_URL right?"
         ) from None
 
@@ -135,6 +132,16 @@ def shown(engine: Engine) -> str:
     return f"{url.get_backend_name()} {url.database or ''} on {url.host or url.query.get('host', 'this machine')}"
 
 
+#: What a PostgreSQL server is to watch over, for each connection.
+SERVER_SETTINGS = {
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": 15,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+}
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session whose every statement sees the same moment, and which never waits for a writer."""
@@ -142,6 +149,8 @@ def reading(engine: Engine) -> Iterator[Session]:
     if engine.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with Session(engine.execution_options(**options)) as session:
+        if engine.dialect.name == "postgresql":  # who reads page by page holds no lock
+            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield session
 
 
@@ -156,6 +165,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions of its own: see _begin_sqlite
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    # A machine that vanished in a transaction must not hold its locks for hours, nor others wait for them in silence.
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for setting, value in SERVER_SETTINGS.items():
+            cursor.execute(f"SET {setting} = '{value}'")
+    connection.autocommit = False
 
 
 def _leave_read_only(context: ExceptionContext) -> None:

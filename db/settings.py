@@ -105,7 +105,13 @@ class Settings(BaseSettings):
                 "no queue is set: export SMOOTHVOTE_BROKER_URL=redis://HOST:6379/0, "
                 "or let `smoothvote run` bring its own"
             )
-        return self.broker_url.get_secret_value()
+        # Redis's client checks no certificate unless it is told to, and the password goes to whoever answers.
+        return ";".join(
+            f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+            if url.startswith("rediss://") and "ssl_cert_reqs" not in url
+            else url
+            for url in self.broker_url.get_secret_value().split(";")
+        )
 
     @property
     def schemes(self) -> frozenset[str]:

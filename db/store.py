@@ -127,7 +127,9 @@ UNSENT: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
 
 
 def take_due(session: Session, *, run_id: str | None, window: int, lost_after: float, oldest: int | None) -> list[int]:
-    """Marks as sent, and returns, the ids of jobs that must be put on the queue: oldest first, a window of them.
+    """Marks as sent, and returns, the ids of jobs that must be put on the queue: a window of them.
+
+    The oldest first, but those that a worker gave back after all others.
 
     Due is what was never sent, what a worker held until its lease ran out, and what was lost on the way: sent more
     than so many seconds ago, never claimed, and not on the queue any more. The queue is first in, first out: what was
@@ -157,11 +159,13 @@ def take_due(session: Session, *, run_id: str | None, window: int, lost_after: f
         Job.lease_until < now(),
         and_(queued, lost),
     )
-    on_the_way = or_(and_(queued, not_(lost)), and_(Job.sent_at.is_not(None), Job.lease_until >= now()))
+    # What was given back waits for its time, and must not keep others waiting with it.
+    held = and_(Job.sent_at.is_not(None), Job.lease_until >= now(), Job.refused_by.is_(None))
+    on_the_way = or_(and_(queued, not_(lost)), held)
     free = window - session.scalars(select(func.count()).where(mine, on_the_way)).one()
     if free <= 0:
         return []
-    chosen = select(Job.id).where(mine, due).order_by(Job.id).limit(free)
+    chosen = select(Job.id).where(mine, due).order_by(Job.refused_by.is_not(None), Job.id).limit(free)
     if session.get_bind().dialect.name == "postgresql":
         chosen = chosen.with_for_update(skip_locked=True)
     sent = update(Job).where(Job.id.in_(chosen)).values(sent_at=now(), lease_until=None, worker=None)
@@ -202,7 +206,8 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
         if job.first == job.last:
             image = select(Image.id).join(Run, Run.dataset_id == Image.dataset_id)
             image_id = session.scalars(image.where(Run.id == job.run_id, Image.position == job.first)).one()
-            message = f"the worker ended, or fell silent, in each of {job.attempts} attempts at this image"
+            why = job.note or "the worker ended, or fell silent"
+            message = f"in each of {job.attempts} attempts at this image: {why}"
             row = {"run_id": job.run_id, "image_id": image_id, "code": "worker_failed", "message": message}
             session.execute(_insert(session, Failure).on_conflict_do_nothing(), row)
             job.done_at = now()
@@ -253,11 +258,19 @@ def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float
         session.execute(back)
 
 
-def give_up(engine: Engine, *, worker: str) -> None:
-    """Ends the lease of a worker that died: its job is due at once, and the attempt counts."""
-    held = and_(Job.worker == worker, Job.done_at.is_(None), Job.refused_by.is_(None), Job.lease_until > now())
+def give_up(engine: Engine, job_id: int, *, worker: str, note: str | None = None, after: float = 0) -> None:
+    """Ends the lease of a worker that failed: the job is due after so many seconds, and the attempt counts."""
+    mine = and_(Job.id == job_id, Job.worker.startswith(worker, autoescape=True), Job.done_at.is_(None))
+    held = and_(mine, Job.refused_by.is_(None), Job.lease_until > now())
     with writing(engine) as session:
-        session.execute(update(Job).where(held).values(lease_until=now()))
+        session.execute(update(Job).where(held).values(lease_until=now(after), note=note))
+
+
+def expire(engine: Engine, *, workers: str) -> None:
+    """Ends the leases of workers that are known to be dead: their jobs are due at once, and the attempts count."""
+    theirs = and_(Job.worker.startswith(workers, autoescape=True), Job.done_at.is_(None), Job.refused_by.is_(None))
+    with writing(engine) as session:
+        session.execute(update(Job).where(theirs, Job.lease_until > now()).values(lease_until=now()))
 
 
 def hand_back(engine: Engine, *, workers: str) -> None:

@@ -8,7 +8,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from db.errors import SmoothvoteError
+from db.errors import SmoothvoteError, WrongUse
 from db.message import QUEUE, TASK, celery_config, job_of, without_secrets
 from db.settings import Settings
 
@@ -73,6 +73,8 @@ class Broker:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except (TypeError, ValueError):  # of an option that it does not know; its words may hold parts of the URL
+            raise WrongUse(f"SMOOTHVOTE_BROKER_URL: Redis's client cannot read {self._shown}") from None
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerDown(
                 f"cannot reach the queue at {self._shown}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"

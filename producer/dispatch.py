@@ -7,8 +7,9 @@ from typing import NoReturn
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.errors import Away
 from db.outage import passes, reason
-from db.session import DatabaseDown, writing
+from db.session import writing
 from db.settings import Settings
 from db.store import split_spent, take_due, unsend
 from producer.broker import Broker, BrokerDown
@@ -55,7 +56,7 @@ def dispatch_for_ever(engine: Engine, broker: Broker, settings: Settings) -> NoR
             if sent:
                 logger.info("sent %d jobs", sent)
             wait = SWEEP
-        except (BrokerDown, SQLAlchemyError, DatabaseDown) as error:
+        except (BrokerDown, SQLAlchemyError, Away) as error:
             if not isinstance(error, BrokerDown) and not passes(error):
                 raise
             wait = min(wait * 2, SLOWEST)

@@ -57,9 +57,10 @@ def home(settings: Settings) -> Iterator[Path]:
             raise SmoothvoteError(
                 f"process {lock.read().strip() or '?'} is at work in {folder}: wait for it, or give SMOOTHVOTE_HOME another folder"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with contextlib.suppress(OSError):  # a full disk: then the other command cannot say whose it is
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield folder
 
 
@@ -152,36 +153,43 @@ def redis_version(binary: str) -> tuple[int, ...]:
 class Workers:
     """A worker of ``processes`` processes, as a child of this command."""
 
-    def __init__(self, folder: Path, broker: str, *, processes: int, name: str) -> None:
+    def __init__(self, folder: Path, broker: str, *, processes: int, name: str, grace: float) -> None:
         self._environment = os.environ | {f"{PREFIX}BROKER_URL": broker, f"{PREFIX}WORKER_NAME": name}
-        self._command = [sys.executable, "-m", "smoothvote", "worker", "--processes", str(processes)]
+        # A little longer than the worker gives its job: it is to hand that back itself.
+        self._grace = grace + 10
+        self._command = [sys.executable, "-m", "smoothvote", "worker", "--wait", "--processes", str(processes)]
         self._log = folder / "worker.log"
         self._log.unlink(missing_ok=True)
-        self._restarts = 0
+        self._restarts = self._done = 0
         self._process = self._start()
 
-    def keep_up(self) -> None:
-        """Starts the worker again if it has ended.
+    def keep_up(self, done: int) -> bool:
+        """Starts the worker again if it has ended; gives whether it had.
+
+        Args:
+            done: how many images are done: a worker that gets on may end as often as it likes.
 
         Raises:
             Refusal: if it ended because it cannot work as it is set up.
-            SmoothvoteError: if it keeps ending.
+            SmoothvoteError: if it keeps ending, and nothing gets done.
         """
+        if done > self._done:
+            self._done, self._restarts = done, 0
         code = self._process.poll()
         if code is None:
-            return
+            return False
         if code == WRONG_USE:
             raise Refusal(last_line(self._log).removeprefix("smoothvote: "))
         if self._restarts == RESTARTS:
-            raise SmoothvoteError(
-                f"the worker ended {RESTARTS + 1} times: {last_line(self._log)} (all of it is in {self._log})"
-            )
+            why = f"by signal {-code}" if code < 0 else f"with {code}: {last_line(self._log)}"
+            raise SmoothvoteError(f"the worker ended {RESTARTS + 1} times, {why} (all of its log is in {self._log})")
         self._restarts += 1
         self._process = self._start()
+        return True
 
     def end(self, *, at_once: bool) -> None:
         """Ends the worker: after the job in hand, or at once, in which case that job is due again."""
-        end_process(self._process, signal.SIGQUIT if at_once else signal.SIGTERM, grace=20)
+        end_process(self._process, signal.SIGQUIT if at_once else signal.SIGTERM, grace=self._grace)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("a") as output:

@@ -18,7 +18,7 @@ from db.recipe import Recipe
 from db.runs import Progress, RunInfo, find_run, progress
 from db.session import connect, current_revision, open_engine, reading, writing
 from db.settings import Settings
-from db.store import forget, release
+from db.store import expire, forget, release
 from db.tables import REVISION
 from producer.broker import Broker, BrokerDown
 from producer.dataset import Dataset
@@ -79,15 +79,16 @@ def run_here(
         dispatcher = Dispatcher(engine, Broker(settings), settings, run)
         crew = None
         if workers:
-            crew = Workers(folder, settings.broker, processes=workers, name=worker_name)
+            crew = Workers(folder, settings.broker, processes=workers, name=worker_name, grace=settings.grace)
             click.echo(f"starting {workers} worker process(es); PyTorch takes some seconds to load", err=True)
 
         def look(state: Progress) -> None:
             if state.note and (state.refused_by or "").startswith(ours):
                 raise Refusal(state.note)  # all workers of this command are alike: what one refuses, all do
-            for child in (redis, crew):
-                if child:
-                    child.keep_up()
+            if redis:
+                redis.keep_up()
+            if crew and crew.keep_up(state.done):
+                expire(engine, workers=ours)  # of the one that ended: the new one has claimed nothing yet
             dispatcher(state)
 
         in_order = False

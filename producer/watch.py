@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import runs
-from db.outage import outlast, passes
+from db.outage import outlast, passes, reason
 from db.session import reading
 
 #: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
@@ -44,6 +44,9 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
         with reading(engine) as session:
             return runs.progress(session, run)
 
+    def say(line: str) -> None:
+        bar.console.print(f"smoothvote: {line}", markup=False, soft_wrap=True)
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
@@ -51,9 +54,9 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60) as bar:
         task = bar.add_task(run.name, total=run.expected, failed=0, note="")
-        began, next_line, at_first = time.monotonic(), LINE, None
+        began, next_line, at_first, told = time.monotonic(), LINE, None, ""
         while True:
-            state = outlast(look, lambda said: bar.console.print(f"smoothvote: {said}", markup=False))
+            state = outlast(look, say)
             at_first = state.done if at_first is None else at_first
             note = f" · {state.refused_by}: {state.note}" if state.note else ""
             bar.update(task, completed=state.done, failed=state.failed, note=note)
@@ -64,7 +67,9 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
             except SQLAlchemyError as error:
                 if not passes(error):
                     raise
-                continue  # the next look waits for the database, and says so
+                if told != reason(error):
+                    say(f"{reason(error)}; trying again")
+                told = reason(error)
             elapsed = time.monotonic() - began
             if bar.disable and elapsed >= next_line:
                 rate = f"{(state.done - at_first) / elapsed:.1f} images/s, " if state.done > at_first else ""

@@ -17,11 +17,15 @@ numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings in the shell of whoever runs the tests must not colour them."""
-    for name in list(os.environ):
+def clean_environment() -> Iterator[None]:
+    """Settings in the shell of whoever runs the tests must not colour them, nor what a command set in this process."""
+    before = dict(os.environ)
+    for name in before:
         if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
-            monkeypatch.delenv(name)
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

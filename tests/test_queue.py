@@ -145,7 +145,7 @@ def test_a_job_whose_process_died_is_due_at_once_and_not_when_its_lease_ends(pla
         place.until(place.done)
     assert time.monotonic() - began < 60
     assert jobs(place.engine, run_id)[0].attempts == 2
-    assert "ended with its process" in place.log.read_text()
+    assert "Worker exited prematurely: signal 9 (SIGKILL) Job: 0.; it is due again" in place.log.read_text()
 
 
 def test_an_image_that_ends_its_workers_is_found_and_its_neighbours_are_predicted(place: Place) -> None:
@@ -155,7 +155,7 @@ def test_an_image_that_ends_its_workers_is_found_and_its_neighbours_are_predicte
         place.until(place.done, 120)
     assert place.predicted() == {"a", "b", "d"}
     assert place.failed() == {
-        POISON: ("worker_failed", "the worker ended, or fell silent, in each of 3 attempts at this image")
+        POISON: ("worker_failed", "in each of 3 attempts at this image: the worker ended, or fell silent")
     }
     # 3 of the whole, 1 of its half, 3 of the image alone; and 1 each of the other half and of the neighbour.
     assert [(job.first, job.last, job.attempts) for job in jobs(place.engine, run_id)][1] == (2, 2, 3)
@@ -196,7 +196,8 @@ def test_told_to_stop_a_worker_finishes_the_job_in_hand_and_takes_no_other(
         place.until(lambda: place.begun())
         for number in signals:
             worker.send_signal(number)
-        worker.wait(30)
+        code = worker.wait(30)
+    assert code == (0 if signals == [signal.SIGTERM] else 1)
     assert [bool(job.done_at) for job in jobs(place.engine, run_id)] == [True, False, False]
     assert place.begun() == 1
 
@@ -237,11 +238,41 @@ def test_what_nobody_should_have_written_is_dropped_with_a_line_each_and_does_no
         place.until(place.done)
         place.until(lambda: not place.redis.client.exists(QUEUE, "unacked"), sending=False)
     said = place.log.read_text()
-    assert said.count("dropped a message that is no JSON") == 3
+    assert said.count("dropped a message that is no JSON, or no message") == 3
     assert said.count("dropped a message that names no job") == 5
     assert said.count("job 1000000: done, taken or cancelled already") == 1
     assert "Traceback" not in said
     assert jobs(place.engine, run_id)[0].attempts == 1  # the message with the time limit was done, without it
+
+
+@pytest.mark.parametrize("strange", [b"\xff", b"7", b"[1]", b"null", b"[" * 100_000])
+def test_strangers_words_beside_the_queue_end_no_worker(place: Place, strange: bytes) -> None:
+    """Among what is not acknowledged, and on the channel of Celery's remote control."""
+    place.record(["a"], job_size=1)
+    with place.worker() as worker:
+        place.until(lambda: place.redis.client.pubsub_numpat(), sending=False)
+        place.redis.client.hset("unacked", "tag", strange)
+        place.redis.client.zadd("unacked_index", {"tag": 1})
+        place.redis.client.publish("/0.celery.pidbox", strange)
+        place.until(lambda: not place.redis.client.exists("unacked"), sending=False)
+        place.until(place.done)
+        assert worker.poll() is None
+    assert "dropped an unacknowledged message that cannot be read" in place.log.read_text()
+    assert "Traceback" not in place.log.read_text()
+
+
+def test_a_worker_obeys_nobody_who_reaches_redis(place: Place) -> None:
+    from worker.app import app
+
+    place.record(["a"], job_size=1)
+    with place.worker() as worker, app.connection_for_write(place.redis.url) as connection:
+        place.until(lambda: place.redis.client.pubsub_numpat(), sending=False)
+        app.control.broadcast("shutdown", connection=connection)
+        app.control.broadcast("cancel_consumer", arguments={"queue": QUEUE}, connection=connection)
+        (answer,) = app.control.ping(timeout=5, limit=1, connection=connection)
+        place.until(place.done)
+        assert worker.poll() is None
+    assert next(iter(answer.values())) == {"ok": "pong"}
 
 
 def test_a_message_delivered_a_thousand_times_is_done_once_and_all_are_acknowledged(place: Place) -> None:

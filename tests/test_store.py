@@ -358,6 +358,27 @@ def test_a_finished_run_has_one_row_an_image_and_level(engine: Engine) -> None:
     assert RECIPE.levels == LEVELS
 
 
+def test_a_run_that_is_given_back_again_and_again_keeps_no_other_waiting(engine: Engine) -> None:
+    record(engine, [0] * 8, job_size=1)
+    given_back = take_due(engine, window=4)
+    for job_id in given_back:
+        store.refuse(engine, claimed(engine, job_id, worker="w"), worker="w", note="no root", after=0.01)
+    time.sleep(0.05)
+    healthy = record(engine, [0] * 8, job_size=1, fingerprint="e" * 64)
+    first = [job.id for job in jobs(engine, healthy)]
+    sent = take_due(engine, window=10)
+    assert len(sent) == 10
+    assert not set(sent) & set(given_back)  # those come last
+    assert set(first[:6]) <= set(sent)
+
+
+def test_jobs_that_wait_after_they_were_given_back_take_no_place_in_the_window(engine: Engine) -> None:
+    record(engine, [0] * 8, job_size=1)
+    for job_id in take_due(engine, window=4):
+        store.refuse(engine, claimed(engine, job_id, worker="w"), worker="w", note="no root", after=60)
+    assert len(take_due(engine, window=4)) == 4
+
+
 def test_a_job_whose_worker_died_is_due_at_once_and_the_attempt_counts(engine: Engine) -> None:
     run_id = record(engine, [0] * 12)
     first, second, third = take_due(engine)
@@ -365,7 +386,9 @@ def test_a_job_whose_worker_died_is_due_at_once_and_the_attempt_counts(engine: E
     claimed(engine, second, worker="host:1:11")
     refusing = claimed(engine, third, worker="host:1:10")
     store.refuse(engine, refusing, worker="host:1:10", note="no weights", after=60)
-    store.give_up(engine, worker="host:1:10")
+    store.give_up(engine, first, worker="host:1:10")
+    store.give_up(engine, second, worker="host:1:10")  # it is another's by now
+    store.give_up(engine, third, worker="host:1:10")
     assert take_due(engine) == [first]
     assert [job.attempts for job in jobs(engine, run_id)] == [1, 1, 0]
 

@@ -11,6 +11,7 @@ from rows import jobs, take_due
 from sqlalchemy import Engine, select
 
 from db import store
+from db.errors import Refusal
 from db.flags import recipe_from
 from db.recipe import Recipe
 from db.session import reading, writing
@@ -19,6 +20,7 @@ from db.store import Entry
 from db.tables import Failure, Prediction, Run
 from db.tables import Image as ImageRow
 from worker.compute import Compute
+from worker.images import read
 from worker.worker import Worker
 
 COLOURS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 255)}
@@ -154,22 +156,61 @@ def test_a_worker_with_other_weights_refuses(
     assert len(stored(engine)) == 4
 
 
-def test_an_unexpected_error_is_the_workers_and_no_images_fault(
+def test_an_unexpected_error_with_every_image_is_tried_again_and_counts(
     engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = submit()
     (job_id,) = take_due(engine)
     with monkeypatch.context() as patched:
-        patched.setattr("worker.compute.predict", lambda *_: 1 / 0)
+        patched.setattr("worker.compute.read", lambda *_: 1 / 0)
         worker.do(job_id)
     job = jobs(engine, run_id)[0]
     assert job.note == "unexpected, see the worker's log: ZeroDivisionError: division by zero"
-    assert (job.refused_by, job.attempts) == (worker.name, 0)
+    assert (job.refused_by, job.attempts) == (None, 1)
     assert failures(engine) == {}
     with writing(engine) as session:
         store.release(session, run_id, worker=None)
     worker.do(job_id)
     assert len(stored(engine)) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ValueError("odd"), "unexpected"), (Refusal("its server says 500"), "unreadable")]
+)
+def test_an_unexpected_error_with_one_image_is_that_images(
+    engine: Engine,
+    worker: Worker,
+    submit: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: str,
+) -> None:
+    def read_but_one(root: str, entry: Entry, settings: Settings) -> bytes:
+        if entry.path == "green.png":
+            raise error
+        return read(root, entry, settings)
+
+    submit()
+    (job_id,) = take_due(engine)
+    monkeypatch.setattr("worker.compute.read", read_but_one)
+    worker.do(job_id)
+    assert failures(engine) == {"green.png": code}
+    assert {path for path, _ in stored(engine)} == {"red.png", "blue.png"}
+
+
+def test_what_no_image_can_be_read_for_gives_the_job_back(
+    engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_none(*_: object) -> bytes:
+        raise Refusal("the store is away")
+
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    monkeypatch.setattr("worker.compute.read", read_none)
+    worker.do(job_id)
+    job = jobs(engine, run_id)[0]
+    assert (job.note, job.refused_by, job.attempts) == ("the store is away", worker.name, 0)
+    assert failures(engine) == {}
 
 
 def test_a_device_that_is_not_there_is_refused_and_blames_no_image(
@@ -208,5 +249,6 @@ def test_cancelling_takes_effect_within_a_job(
     worker.do(job_id)
     worker.engine.dispose()
     assert looked == ["red.png"]
+    assert jobs(engine, run_id)[0].attempts == 0  # a person ended it: submitted again, it has all its attempts
     assert stored(engine) == {}
     assert failures(engine) == {}

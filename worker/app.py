@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 import threading
-import warnings
 
 from celery import Celery
-from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging, worker_shutting_down
+from celery.worker.control import Panel
 
 from db.message import celery_config
 from db.settings import load_settings
@@ -18,6 +17,9 @@ app = Celery("smoothvote", amqp="worker.transport:Amqp")
 app.conf.update(celery_config(load_settings()))
 # Named here and not left to the command line: a spawned child imports what this says, and nothing else.
 app.conf.imports = ("worker.tasks",)
+# Whoever reaches Redis may ask a worker whether it is there (docker-compose.yml does), and tell it nothing.
+for command in Panel.data.keys() - {"ping"}:
+    del Panel.data[command]
 
 
 class OneLine(logging.Formatter):
@@ -40,8 +42,8 @@ def log_to_stderr(**_: object) -> None:
     logging.getLogger("worker").setLevel(logging.INFO)
     # Of a child that died this prints a page, of which JobRequest says the line.
     logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL)
-    # At each reconnection, of a default to come; ours is set (db/message.py).
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    # Celery's at each reconnection, of a default to come; ours is set (db/message.py).
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
 
 
 @worker_shutting_down.connect

@@ -1,6 +1,6 @@
 """The classifier: a model on a device, from views in [0,1] to top labels and their softmax probabilities."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -53,6 +53,8 @@ class Classifier:
         #: As configured; where memory does not hold so many, a pass has fewer.
         self.batch_size = batch_size or BATCH_SIZE[self.device.type]
         self._size = PassSize(self.batch_size)
+        #: Called after each forward pass: who waits for it knows that it gets on.
+        self.after_pass: Callable[[], None] = lambda: None
         self._low_precision = precision == "bf16"
         self._network = network.to(self.device).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(preprocessing.mean, device=self.device).view(1, 3, 1, 1)
@@ -79,6 +81,7 @@ class Classifier:
                     self._go_on_with_less()
                     continue
                 found.append(answers)
+                self.after_pass()
                 rest = rest[len(answers.labels) :]
                 self._size.passed()
         return Answers(torch.cat([some.labels for some in found]), torch.cat([some.confidences for some in found]))

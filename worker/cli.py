@@ -1,17 +1,19 @@
 """The commands that compute: a worker for the queue, and the vote on single images without one."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from db.errors import FAILED, WrongUse
+from db.errors import FAILED, Away, WrongUse
 from db.flags import recipe_flags, recipe_from
-from db.message import without_secrets
+from db.message import celery_config, without_secrets
 from db.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ KEEP_MEMORY = {
 @click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Views a forward pass.  [default: by device]"
 )
-def worker(device: str | None, engine: str | None, processes: int, batch_size: int | None) -> None:
+@click.option("--wait", is_flag=True, help="Wait for a queue or database that is down, instead of ending.")
+def worker(device: str | None, engine: str | None, processes: int, batch_size: int | None, wait: bool) -> None:
     """Do jobs from the queue until told to stop. Start as many as are needed, on any machine.
 
     It reads the images where they lie (SMOOTHVOTE_IMAGE_ROOT), the queue at SMOOTHVOTE_BROKER_URL and the database at
@@ -54,18 +57,20 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
         os.environ.setdefault(name, value)
 
     require_torch()
+    from celery.bin.celery import celery
     from celery.platforms import SecurityWarning
 
+    from db.outage import outlast, passes
     from db.session import connect
     from db.settings import load_settings
     from worker.app import app
 
-    # Which of all workers it is: the children's names in the record begin so.
-    name = f"{load_settings().worker_name or socket.gethostname()}:{os.getpid()}"
+    # Which of all workers it is: the children's names in the record begin so. A container's pid is always the same.
+    name = f"{load_settings().worker_name or socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
     os.environ[f"{PREFIX}WORKER_NAME"] = name
     settings = load_settings()
-    check_queue(settings)
-    connect(settings).dispose()
+    for check in (check_queue, connect):
+        outlast(partial(check, settings), partial(click.echo, err=True), outlasts=lambda error: wait and passes(error))
     check_device(settings.device)
     click.echo(
         f"working on {without_secrets(settings.broker)}, device {settings.device}, {processes} process(es)", err=True
@@ -75,7 +80,8 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     node = f"smoothvote-{os.getpid()}@%h"
     arguments = ["--concurrency", str(processes), "--without-gossip", "--without-mingle", "--hostname", node]
     try:
-        raise SystemExit(app.worker_main(["--quiet", "worker", *arguments]))
+        celery.params[0].default = app
+        raise SystemExit(celery.main(["--quiet", "worker", *arguments], standalone_mode=False))
     finally:
         hand_back(settings, f"{name}:")
 
@@ -117,14 +123,16 @@ def check_queue(settings: "Settings") -> None:
     from kombu import Connection
     from kombu.exceptions import OperationalError
 
+    where, options = without_secrets(settings.broker), celery_config(settings)["broker_transport_options"]
     try:
-        with Connection(settings.broker) as connection:
+        with Connection(settings.broker, transport_options=options) as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
     except (OperationalError, OSError) as error:
-        where = without_secrets(settings.broker)
-        raise WrongUse(
+        raise Away(
             f"cannot reach the queue at {where}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
         ) from None
+    except (TypeError, ValueError):  # of an option that it does not know; its words may hold parts of the URL
+        raise WrongUse(f"SMOOTHVOTE_BROKER_URL: Redis's client cannot read {where}") from None
 
 
 def hand_back(settings: "Settings", workers: str) -> None:
@@ -149,5 +157,5 @@ def check_device(device: str) -> None:
     tried = [sys.executable, "-c", f"import torch; torch.zeros(1, device={device!r})"]
     done = subprocess.run(tried, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-1]
+        said = (done.stderr.strip().splitlines() or [f"PyTorch ended with {done.returncode}"])[-1]
         raise WrongUse(f"no device {device} here: {said}; --device cpu always can")

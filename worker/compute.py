@@ -59,6 +59,7 @@ class Compute:
             began = time.monotonic()
             made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
             logger.info("%s on %s, ready in %.1f s", recipe.model, made.device, time.monotonic() - began)
+            made.after_pass = partial(alive, self.settings.stall)
             self._last = (key, made)
         return self._last[1]
 

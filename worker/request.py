@@ -25,27 +25,26 @@ class JobRequest(Request):
         """As Celery asks: the child died, or was killed."""
         if not self._already_cancelled:  # told to stop: then all of this worker's jobs are handed back
             ended = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it, traceback and all
-            told(self.worker_pid, one_line(ended))
+            self._told(one_line(ended))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """As Celery asks: the child was killed because it took too long."""
-        told(self.worker_pid, f"ended after {timeout} s")
+        self._told(f"it took longer than {timeout} s")
         super().on_timeout(soft, timeout)
 
+    def _told(self, why: str) -> None:
+        (job_id,) = self.args
+        logger.warning("job %d: process %s failed: %s; it is due again", job_id, self.worker_pid, why)
+        # In a thread: the parent keeps the queue, and must not wait for a database.
+        threading.Thread(target=_give_up, args=(job_id, self.worker_pid), daemon=True).start()
 
-def told(pid: int | None, why: str) -> None:
-    """Ends the lease of the child, in a thread: the parent keeps the queue, and must not wait for a database."""
-    logger.warning("a job ended with its process %s: %s; it is due again", pid, why)
-    if pid is not None:
-        threading.Thread(target=_give_up, args=(pid,), daemon=True).start()
 
-
-def _give_up(pid: int) -> None:
+def _give_up(job_id: int, pid: int) -> None:
     try:
-        give_up(_engine(), worker=f"{load_settings().worker_name}:{pid}")
+        give_up(_engine(), job_id, worker=f"{load_settings().worker_name}:{pid}")
     except SQLAlchemyError as error:
-        logger.warning("%s; the job of process %d is due when its lease ends", reason(error), pid)
+        logger.warning("%s; job %d is due when its lease ends", reason(error), job_id)
 
 
 @cache

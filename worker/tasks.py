@@ -4,7 +4,7 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
-from db.errors import WrongUse
+from db.errors import WrongUse, one_line
 from db.message import TASK
 from db.outage import outlast
 from db.settings import load_settings
@@ -21,9 +21,9 @@ def work(job_id: int) -> None:
     """Does the job that a message names."""
     try:
         this_worker().do(job_id)
-    except Exception:
+    except Exception as error:
         logger.exception("job %d: failed", job_id)  # a bug; the parent makes the job due again
-        raise
+        raise RuntimeError(one_line(error)) from None  # and nothing that Celery takes as said to itself: MemoryError
 
 
 @cache

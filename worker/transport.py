@@ -1,12 +1,13 @@
 """Celery's way to Redis, with a door: only what names a job comes in, and nothing of a message but that name."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import kombu
 from celery.app import amqp
 from kombu.transport import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from db.message import QUEUE, job_of, message_of
 
@@ -37,6 +38,16 @@ class QoS(redis.QoS):
         finally:
             self._quick_ack(delivery_tag)
 
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """As kombu asks; but what is no message is dropped, where it would end every worker there is."""
+        try:
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)
+        except (RedisError, OSError):
+            raise
+        except Exception:
+            logger.warning("dropped an unacknowledged message that cannot be read")
+            self._remove_from_indices(tag).execute()
+
 
 class Channel(redis.Channel):
     """A channel that outlives what is no message at all; Celery's own ends the worker."""
@@ -44,11 +55,19 @@ class Channel(redis.Channel):
     QoS = QoS
 
     def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)
-        except (ValueError, RecursionError):  # from the JSON parser: by now the message is off the queue
-            logger.warning("dropped a message that is no JSON")
-            return True
+        return outlive(super()._brpop_read, **options)
+
+    def _receive(self) -> Any:
+        return outlive(super()._receive)
+
+
+def outlive(read: Callable[..., Any], **options: Any) -> Any:
+    """Reads; by the time that a message turns out to be none, it is off the queue."""
+    try:
+        return read(**options)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        logger.warning("dropped a message that is no JSON, or no message")
+        return True
 
 
 class Transport(redis.Transport):

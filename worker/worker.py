@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: Seconds before a job that this worker cannot do is offered again, to another or to this one, mended.
 REFUSED_FOR = 60.0
+#: And before one is tried again that failed here for a reason that nobody foresaw.
+AGAIN_AFTER = 5.0
 #: Exit code of a process that ends itself because it can do no job any more.
 BROKEN = 70
 
@@ -78,12 +80,14 @@ class Worker:
             except BrokenProcess as error:
                 self._end(claim, error)
             except Exception as error:
-                # What an image can cause is caught where it is opened: this is the machine's fault, or a bug.
-                logger.exception("job %d: refused", job_id)
-                self._refuse(claim, f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}")
+                # A bug, or a machine on which nothing works. It counts: an image alone with it ends as a failure.
+                logger.exception("job %d: given up", job_id)
+                note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
+                self._record(lambda: store.give_up(self.engine, job_id, worker=self.name, note=note, after=AGAIN_AFTER))
                 return
             if found is None:
                 logger.info("job %d: cancelled, or taken by another, half way", job_id)
+                self._record(lambda: store.hand_back(self.engine, workers=self.name))
                 return
             stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
