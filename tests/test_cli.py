@@ -93,6 +93,8 @@ POSTGRES_DOWN = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere"
             {"SMOOTHVOTE_DATABASE_URL": "sqlite:///record.db", "SMOOTHVOTE_BROKER_URL": REDIS_DOWN},
             "cannot reach the queue at redis://",
         ),
+        (["worker"], {"SMOOTHVOTE_BROKER_URL": "redis://:hunter2@h/0?foo=1"}, "Redis's client cannot read redis://***@h/0?foo=1"),
+        (["run", "images"], {"SMOOTHVOTE_BROKER_URL": "redis://:hunter2@h/0?foo=1"}, "Redis's client cannot read redis://"),
         (
             ["run", "images"],
             {"SMOOTHVOTE_BROKER_URL": REDIS_DOWN},

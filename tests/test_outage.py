@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from db import outage
 from db.migrations import upgrade
 from db.outage import outlast, passes
-from db.session import connect, open_engine, writing
+from db.session import connect, open_engine, reading, writing
 from db.settings import Settings
 
 
@@ -112,6 +112,22 @@ def test_a_server_without_free_connections_passes(postgres: Engine, quick: None)
     with admin.connect() as connection:
         connection.execute(text(f"DROP ROLE crowded_{postgres.url.database}"))
     admin.dispose()
+
+
+def test_no_lock_is_waited_for_in_silence_and_none_is_kept_by_who_vanished(postgres: Engine) -> None:
+    with writing(postgres) as session:
+        assert session.execute(text("SHOW lock_timeout")).scalar() == "10s"
+        assert session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "1min"
+    with reading(postgres) as session:  # a report may be read page by page
+        assert session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "0"
+    with postgres.begin() as holder:
+        holder.execute(text("LOCK TABLE runs"))
+        with writing(postgres) as session:
+            session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            with pytest.raises(OperationalError, match="lock timeout") as raised:
+                session.execute(text("SELECT * FROM runs"))
+            session.rollback()
+    assert passes(raised.value)
 
 
 def test_a_database_that_cannot_be_reached_passes(tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ class Place:
         return run_id
 
     @contextmanager
-    def worker(self, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self, *flags: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         with self.log.open("a") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.stub"], cwd=ROOT, env=self._environment | environment,
+                [sys.executable, "-m", "benchmarks.stub", *flags], cwd=ROOT, env=self._environment | environment,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
@@ -318,6 +318,21 @@ def test_a_redis_that_is_killed_and_comes_back_empty_is_found_again(place: Place
         place.until(place.done)
         assert worker.poll() is None
     assert place.predicted() == {"a", "b", "c", "d"}
+
+
+def test_a_worker_started_before_its_queue_waits_for_it_if_it_is_told_to(place: Place) -> None:
+    place.record(["a"], job_size=1)
+    place.redis.kill()
+    with place.worker("--wait") as worker:
+        place.until(
+            lambda: "is Redis up, and is SMOOTHVOTE_BROKER_URL right?; waiting for it" in _log(place), sending=False
+        )
+        place.redis.start()
+        place.until(place.done)
+        assert worker.poll() is None
+    place.redis.kill()
+    with place.worker() as hasty:
+        assert hasty.wait(20) > 0
 
 
 def test_a_link_that_falls_silent_while_a_job_is_done_is_left_and_the_worker_goes_on(place: Place) -> None:
