@@ -260,28 +260,21 @@ def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float
 
 def give_up(engine: Engine, job_id: int, *, worker: str, note: str | None = None, after: float = 0) -> None:
     """Ends the lease of a worker that failed: the job is due after so many seconds, and the attempt counts."""
-    mine = and_(Job.id == job_id, Job.worker.startswith(worker, autoescape=True), Job.done_at.is_(None))
+    mine = and_(Job.id == job_id, Job.worker == worker, Job.done_at.is_(None))
     held = and_(mine, Job.refused_by.is_(None), Job.lease_until > now())
     with writing(engine) as session:
         session.execute(update(Job).where(held).values(lease_until=now(after), note=note))
 
 
-def expire(engine: Engine, *, workers: str) -> None:
-    """Ends the leases of workers that are known to be dead: their jobs are due at once, and the attempts count."""
-    theirs = and_(Job.worker.startswith(workers, autoescape=True), Job.done_at.is_(None), Job.refused_by.is_(None))
+def expire(engine: Engine, *, worker: str) -> None:
+    """Ends the leases of a worker and its children, known to be dead: their jobs are due; the attempts count."""
     with writing(engine) as session:
-        session.execute(update(Job).where(theirs, Job.lease_until > now()).values(lease_until=now()))
+        session.execute(update(Job).where(_held_by(worker), Job.lease_until > now()).values(lease_until=now()))
 
 
-def hand_back(engine: Engine, *, workers: str) -> None:
-    """Ends the leases of workers that were told to stop: a person ended those attempts, and they do not count.
-
-    Args:
-        engine: the record.
-        workers: how the names of those workers begin.
-    """
-    theirs = Job.worker.startswith(workers, autoescape=True)
-    held = and_(theirs, Job.done_at.is_(None), Job.refused_by.is_(None), Job.lease_until.is_not(None))
+def hand_back(engine: Engine, *, worker: str) -> None:
+    """Ends the leases of a worker and its children: a person ended those attempts, and they do not count."""
+    held = and_(_held_by(worker), Job.lease_until.is_not(None))
     back = {"attempts": case((Job.attempts > 0, Job.attempts - 1), else_=0), **UNSENT}
     with writing(engine) as session:
         session.execute(update(Job).where(held).values(back))
@@ -334,6 +327,11 @@ def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed:
                 found = [{"run_id": claim.run_id, **vars(row)} for row in rows]
                 session.execute(_insert(session, table).on_conflict_do_nothing(), found)
     return True
+
+
+def _held_by(worker: str) -> ColumnElement[bool]:
+    mine = or_(Job.worker == worker, Job.worker.startswith(f"{worker}:", autoescape=True))
+    return and_(mine, Job.done_at.is_(None), Job.refused_by.is_(None))
 
 
 def _insert(session: Session, table: type[Base]) -> Any:

@@ -88,7 +88,7 @@ def run_here(
             if redis:
                 redis.keep_up()
             if crew and crew.keep_up(state.done):
-                expire(engine, workers=ours)  # of the one that ended: the new one has claimed nothing yet
+                expire(engine, worker=worker_name)  # of the one that ended: the new one has claimed nothing yet
             dispatcher(state)
 
         in_order = False

@@ -399,6 +399,8 @@ def test_what_a_worker_that_was_told_to_stop_had_in_hand_is_due_at_once_and_does
     claimed(engine, first, worker="host:1:10")
     claimed(engine, second, worker="host:12:10")  # of another worker, whose name begins alike
     claimed(engine, third, worker="host:1:11")
-    store.hand_back(engine, workers="host:1:")
+    store.hand_back(engine, worker="host:1:1")  # a child whose name begins theirs
+    assert take_due(engine) == []
+    store.hand_back(engine, worker="host:1")
     assert take_due(engine) == [first, third]
     assert [job.attempts for job in jobs(engine, run_id)] == [0, 1, 0]

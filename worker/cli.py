@@ -69,8 +69,8 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     name = f"{load_settings().worker_name or socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
     os.environ[f"{PREFIX}WORKER_NAME"] = name
     settings = load_settings()
-    for check in (check_queue, connect):
-        outlast(partial(check, settings), partial(click.echo, err=True), outlasts=lambda error: wait and passes(error))
+    for check in (lambda: check_queue(settings), lambda: connect(settings).dispose()):
+        outlast(check, partial(click.echo, err=True), outlasts=lambda error: wait and passes(error))
     check_device(settings.device)
     click.echo(
         f"working on {without_secrets(settings.broker)}, device {settings.device}, {processes} process(es)", err=True
@@ -83,7 +83,7 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
         celery.params[0].default = app
         raise SystemExit(celery.main(["--quiet", "worker", *arguments], standalone_mode=False))
     finally:
-        hand_back(settings, f"{name}:")
+        hand_back(settings, name)
 
 
 @click.command()
@@ -135,7 +135,7 @@ def check_queue(settings: "Settings") -> None:
         raise WrongUse(f"SMOOTHVOTE_BROKER_URL: Redis's client cannot read {where}") from None
 
 
-def hand_back(settings: "Settings", workers: str) -> None:
+def hand_back(settings: "Settings", name: str) -> None:
     """Makes the jobs that this worker was stopped in due at once, where they would wait for the end of their lease."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -144,7 +144,7 @@ def hand_back(settings: "Settings", workers: str) -> None:
     from db.session import open_engine
 
     try:
-        store.hand_back(open_engine(settings), workers=workers)
+        store.hand_back(open_engine(settings), worker=name)
     except SQLAlchemyError as error:
         click.echo(f"{reason(error)}; what this worker had in hand is due in {settings.lease:.0f} s", err=True)
 

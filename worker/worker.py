@@ -87,7 +87,7 @@ class Worker:
                 return
             if found is None:
                 logger.info("job %d: cancelled, or taken by another, half way", job_id)
-                self._record(lambda: store.hand_back(self.engine, workers=self.name))
+                self._record(lambda: store.hand_back(self.engine, worker=self.name))
                 return
             stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
