@@ -57,5 +57,5 @@ def outlast(act: Callable[[], T], say: Callable[[str], None], *, outlasts: Calla
             pause = min(2 * pause, LONGEST)
         else:
             if said:
-                say(f"the database is back, after {time.monotonic() - began:.0f} s")
+                say(f"it is back, after {time.monotonic() - began:.0f} s")
             return result

@@ -45,7 +45,7 @@ def test_a_lock_that_another_writer_holds_is_waited_for_and_told_of_once(
     said: list[str] = []
     assert outlast(lambda: record(engine, [0]), said.append)
     assert said[0] == "cannot use the database: database is locked; waiting for it"
-    assert said[1].startswith("the database is back, after")
+    assert said[1].startswith("it is back, after")
     assert len(said) == 2
     release.join()
     other.close()
@@ -74,7 +74,7 @@ def test_a_server_that_takes_no_writes_is_waited_for_and_left_for_a_new_connecti
     # Only as long as an old session is kept would this never end.
     assert outlast(lambda: record(postgres, [0]), say)
     assert "read-only transaction" in said[0]
-    assert said[1].startswith("the database is back")
+    assert said[1].startswith("it is back")
     admin.dispose()
 
 
