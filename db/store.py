@@ -1,12 +1,12 @@
-"""What is written: runs and their jobs, claims, and what was found. Each function is one transaction or part of one."""
+"""What is written: runs, claims, and what was found. Each function is one transaction or part of one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, and_, case, delete, false, func, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
@@ -85,12 +85,12 @@ def record_dataset(
     A known dataset found at another root has been moved, and is read from there from now on.
     """
     row = {"name": name, "root": root, "fingerprint": fingerprint, "size": len(entries), "found": found}
-    added = session.execute(_insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id), row).scalar()
+    added = session.execute(insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id), row).scalar()
     if added is None:
         moved = update(Dataset).where(Dataset.fingerprint == fingerprint).values(root=root).returning(Dataset.id)
         return int(session.execute(moved).scalar_one())
     images = [{"dataset_id": added, "position": position, **asdict(entry)} for position, entry in enumerate(entries)]
-    session.execute(_insert(session, Image), images)
+    session.execute(insert(session, Image), images)
     return int(added)
 
 
@@ -98,14 +98,14 @@ def record_run(session: Session, *, run_id: str, dataset_id: int, name: str, rec
     """Records a run and its jobs; False if it was there already. A run submitted again is no longer cancelled."""
     size = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
     row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content()}
-    added = session.execute(_insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
+    added = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
     if added is None:
         # The recipe has the same content, but its checkpoint may lie elsewhere now.
         again = {"name": name, "recipe": recipe.content(), "submitted_at": now(), "cancelled_at": None}
         session.execute(update(Run).where(Run.id == run_id).values(again))
         return False
     spans = [(first, min(first + job_size, size) - 1) for first in range(0, size, job_size)]
-    session.execute(_insert(session, Job), [{"run_id": run_id, "first": first, "last": last} for first, last in spans])
+    session.execute(insert(session, Job), [{"run_id": run_id, "first": first, "last": last} for first, last in spans])
     return True
 
 
@@ -122,105 +122,6 @@ def forget(session: Session, run_id: str) -> None:
 
 #: A job that nobody has: due at once.
 UNSENT: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
-
-# -- dispatch ----------------------------------------------------------------------------------------------------
-
-
-def take_due(session: Session, *, run_id: str | None, window: int, lost_after: float, oldest: int | None) -> list[int]:
-    """Marks as sent, and returns, the ids of jobs that must be put on the queue: a window of them.
-
-    The oldest first, but those that a worker gave back after all others.
-
-    Due is what was never sent, what a worker held until its lease ran out, and what was lost on the way: sent more
-    than so many seconds ago, never claimed, and not on the queue any more. The queue is first in, first out: what was
-    sent before the oldest message on it is not on it.
-
-    Args:
-        session: of a transaction.
-        run_id: of one run only; None for all.
-        window: most jobs that may be on their way at once.
-        lost_after: seconds.
-        oldest: the job that the oldest message on the queue names; None if the queue is empty.
-    """
-    mine: ColumnElement[bool] = and_(
-        Job.done_at.is_(None),
-        Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
-        Job.run_id == run_id if run_id else true(),
-    )
-    lost = Job.sent_at < now(-lost_after)
-    if oldest is not None:
-        head = aliased(Job)
-        lost = and_(lost, Job.sent_at < select(head.sent_at).where(head.id == oldest).scalar_subquery())
-        # A head that nobody knows, or that is being sent again, tells nothing: then nothing is lost yet.
-        lost = func.coalesce(lost, false())
-    queued = and_(Job.sent_at.is_not(None), Job.lease_until.is_(None))
-    due = or_(
-        and_(Job.sent_at.is_(None), Job.lease_until.is_(None)),
-        Job.lease_until < now(),
-        and_(queued, lost),
-    )
-    # What was given back waits for its time, and must not keep others waiting with it.
-    held = and_(Job.sent_at.is_not(None), Job.lease_until >= now(), Job.refused_by.is_(None))
-    on_the_way = or_(and_(queued, not_(lost)), held)
-    free = window - session.scalars(select(func.count()).where(mine, on_the_way)).one()
-    if free <= 0:
-        return []
-    chosen = select(Job.id).where(mine, due).order_by(Job.refused_by.is_not(None), Job.id).limit(free)
-    if session.get_bind().dialect.name == "postgresql":
-        chosen = chosen.with_for_update(skip_locked=True)
-    sent = update(Job).where(Job.id.in_(chosen)).values(sent_at=now(), lease_until=None, worker=None)
-    return sorted(session.scalars(sent.returning(Job.id)))
-
-
-def unsend(session: Session, job_ids: Iterable[int]) -> None:
-    """The queue did not take these: they are due again."""
-    session.execute(update(Job).where(Job.id.in_(job_ids), Job.done_at.is_(None)).values(sent_at=None))
-
-
-def release(session: Session, run_id: str, *, worker: str | None) -> None:
-    """Makes a run's unfinished jobs due at once, where it is known that nobody works on them.
-
-    Args:
-        run_id: the run.
-        worker: whose leases are ended: those that begin so; None for everybody's.
-    """
-    held = Job.worker.startswith(worker, autoescape=True) if worker else Job.worker.is_not(None)
-    mine = update(Job).where(Job.run_id == run_id, Job.done_at.is_(None))
-    # A person ended those attempts, and no image: they do not count. What was refused was not counted to begin with.
-    ended = and_(Job.lease_until.is_not(None), Job.refused_by.is_(None), Job.attempts > 0)
-    fewer = case((ended, Job.attempts - 1), else_=Job.attempts)
-    session.execute(mine.where(or_(Job.lease_until.is_(None), held)).values(**UNSENT, attempts=fewer))
-
-
-def split_spent(session: Session, *, max_attempts: int) -> int:
-    """Splits the jobs that were claimed ``max_attempts`` times and never finished; returns how many.
-
-    Halving ends at one image; that image is what ends its workers, and becomes a failure.
-    """
-    spent = session.scalars(
-        select(Job)
-        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.lease_until < now(), Job.refused_by.is_(None))
-        .with_for_update(skip_locked=True)
-    ).all()
-    for job in spent:
-        if job.first == job.last:
-            image = select(Image.id).join(Run, Run.dataset_id == Image.dataset_id)
-            image_id = session.scalars(image.where(Run.id == job.run_id, Image.position == job.first)).one()
-            why = job.note or "the worker ended, or fell silent"
-            message = f"in each of {job.attempts} attempts at this image: {why}"
-            row = {"run_id": job.run_id, "image_id": image_id, "code": "worker_failed", "message": message}
-            session.execute(_insert(session, Failure).on_conflict_do_nothing(), row)
-            job.done_at = now()
-            continue
-        middle = (job.first + job.last) // 2
-        rest = 0 if middle + 1 == job.last else max_attempts - 1
-        session.add(Job(run_id=job.run_id, first=middle + 1, last=job.last, attempts=rest))
-        job.last = middle
-        # Which half it is, one attempt tells; only the image alone gets all of them.
-        job.attempts = 0 if job.first == middle else max_attempts - 1
-        job.sent_at = job.lease_until = job.worker = None
-    return len(spent)
-
 
 # -- work --------------------------------------------------------------------------------------------------------
 
@@ -325,7 +226,7 @@ def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed:
         for table, rows in ((Prediction, predicted), (Failure, failed)):
             if rows:
                 found = [{"run_id": claim.run_id, **vars(row)} for row in rows]
-                session.execute(_insert(session, table).on_conflict_do_nothing(), found)
+                session.execute(insert(session, table).on_conflict_do_nothing(), found)
     return True
 
 
@@ -334,7 +235,8 @@ def _held_by(worker: str) -> ColumnElement[bool]:
     return and_(mine, Job.done_at.is_(None), Job.refused_by.is_(None))
 
 
-def _insert(session: Session, table: type[Base]) -> Any:
+def insert(session: Session, table: type[Base]) -> Any:
+    """An INSERT that knows ON CONFLICT, as both databases have it and SQL has not."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
 

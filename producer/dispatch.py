@@ -7,11 +7,11 @@ from typing import NoReturn
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.due import split_spent, take_due, unsend
 from db.errors import Away
 from db.outage import passes, reason
 from db.session import writing
 from db.settings import Settings
-from db.store import split_spent, take_due, unsend
 from producer.broker import Broker, BrokerDown
 
 logger = logging.getLogger(__name__)

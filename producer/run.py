@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.due import release
 from db.errors import INCOMPLETE, Refusal, SmoothvoteError
 from db.migrations import upgrade
 from db.outage import reason
@@ -18,7 +19,7 @@ from db.recipe import Recipe
 from db.runs import Progress, RunInfo, find_run, progress
 from db.session import connect, current_revision, open_engine, reading, writing
 from db.settings import Settings
-from db.store import expire, forget, release
+from db.store import expire, forget
 from db.tables import REVISION
 from producer.broker import Broker, BrokerDown
 from producer.dataset import Dataset

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from db import store
+from db import due, store
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import reading, writing
 from db.store import Claim, Entry, Failed, Predicted
@@ -45,7 +45,7 @@ def take_due(
     oldest: int | None = None,
 ) -> list[int]:
     with writing(engine) as session:
-        return store.take_due(session, run_id=run_id, window=window, lost_after=lost_after, oldest=oldest)
+        return due.take_due(session, run_id=run_id, window=window, lost_after=lost_after, oldest=oldest)
 
 
 def jobs(engine: Engine, run_id: str) -> list[Job]:

@@ -18,6 +18,7 @@ from rows import (
 from sqlalchemy import Engine, func, select
 
 from db import store
+from db.due import release, split_spent, unsend
 from db.errors import Refusal
 from db.recipe import make_recipe
 from db.runs import find_run, progress
@@ -154,7 +155,7 @@ def test_what_the_queue_did_not_take_is_due_again(engine: Engine) -> None:
     record(engine, [0] * 8)
     sent = take_due(engine)
     with writing(engine) as session:
-        store.unsend(session, sent)
+        unsend(session, sent)
     assert take_due(engine) == sent
 
 
@@ -284,12 +285,12 @@ def test_a_refusal_is_no_attempt_whatever_came_before_it(engine: Engine) -> None
     for _ in range(3):  # three times Ctrl-C
         claimed(engine, job_id, worker="run:host:1:2")
         with writing(engine) as session:
-            store.release(session, run_id, worker="run:host:1:")
+            release(session, run_id, worker="run:host:1:")
     assert jobs(engine, run_id)[0].attempts == 0
     for _ in range(3):
         store.refuse(engine, claimed(engine, job_id), worker="w", note="no weights here", after=-1)
         with writing(engine) as session:
-            assert store.split_spent(session, max_attempts=1) == 0
+            assert split_spent(session, max_attempts=1) == 0
 
 
 def test_released_jobs_are_due_at_once_and_others_workers_keep_theirs(engine: Engine) -> None:
@@ -298,7 +299,7 @@ def test_released_jobs_are_due_at_once_and_others_workers_keep_theirs(engine: En
     claimed(engine, mine, worker="run:host:1:22")
     claimed(engine, theirs, worker="run:host:2:33")
     with writing(engine) as session:
-        store.release(session, run_id, worker="run:host:1")
+        release(session, run_id, worker="run:host:1")
     assert take_due(engine) == [mine, queued]
 
 
@@ -310,7 +311,7 @@ def test_a_job_that_ends_its_workers_is_split_down_to_the_image_that_does_it(eng
     poison, attempts = 5, 0
     for _ in range(200):
         with writing(engine) as session:
-            store.split_spent(session, max_attempts=3)
+            split_spent(session, max_attempts=3)
         due = take_due(engine)
         if not due:
             break
@@ -336,7 +337,7 @@ def test_a_worker_back_from_the_dead_cannot_finish_a_job_that_was_split(engine: 
     run_id = record(engine, [0] * 4)
     claim = claimed(engine, jobs(engine, run_id)[0].id, lease=-1)
     with writing(engine) as session:
-        assert store.split_spent(session, max_attempts=1) == 1
+        assert split_spent(session, max_attempts=1) == 1
     assert [(job.first, job.last) for job in jobs(engine, run_id)] == [(0, 1), (2, 3)]
     assert not store.finish(engine, claim, [predicted(image, 0.0, 9, 9, 9, 9) for image in range(1, 5)], [])
     assert count(engine, Prediction) == 0
@@ -347,7 +348,7 @@ def test_a_name_that_holds_wild_cards_releases_nothing_else(engine: Engine) -> N
     (job_id,) = take_due(engine)
     claimed(engine, job_id, worker="run:host:1")
     with writing(engine) as session:
-        store.release(session, run_id, worker="run:%")
+        release(session, run_id, worker="run:%")
     assert take_due(engine) == []
 
 

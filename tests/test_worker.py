@@ -11,6 +11,7 @@ from rows import jobs, take_due
 from sqlalchemy import Engine, select
 
 from db import store
+from db.due import release
 from db.errors import Refusal
 from db.flags import recipe_from
 from db.recipe import Recipe
@@ -169,7 +170,7 @@ def test_an_unexpected_error_with_every_image_is_tried_again_and_counts(
     assert (job.refused_by, job.attempts) == (None, 1)
     assert failures(engine) == {}
     with writing(engine) as session:
-        store.release(session, run_id, worker=None)
+        release(session, run_id, worker=None)
     worker.do(job_id)
     assert len(stored(engine)) == 6
 
