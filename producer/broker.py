@@ -8,15 +8,13 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from db.errors import SmoothvoteError, WrongUse
+from db.errors import Away, WrongUse
 from db.message import QUEUE, TASK, celery_config, job_of, without_secrets
 from db.settings import Settings
 
 
-class BrokerDown(SmoothvoteError):
+class BrokerDown(Away):
     """The queue cannot be reached or does not take jobs. Nothing is lost: they wait in the database."""
-
-    exit_code = 2
 
 
 class Broker:

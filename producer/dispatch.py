@@ -8,7 +8,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.due import split_spent, take_due, unsend
-from db.errors import Away
 from db.outage import passes, reason
 from db.session import writing
 from db.settings import Settings
@@ -56,8 +55,8 @@ def dispatch_for_ever(engine: Engine, broker: Broker, settings: Settings) -> NoR
             if sent:
                 logger.info("sent %d jobs", sent)
             wait = SWEEP
-        except (BrokerDown, SQLAlchemyError, Away) as error:
-            if not isinstance(error, BrokerDown) and not passes(error):
+        except (BrokerDown, SQLAlchemyError) as error:
+            if not passes(error):
                 raise
             wait = min(wait * 2, SLOWEST)
             logger.warning("%s (trying again in %.0f s)", reason(error), wait)
