@@ -335,8 +335,19 @@ def test_a_worker_started_before_its_queue_waits_for_it_if_it_is_told_to(place: 
         assert hasty.wait(20) > 0
 
 
+def test_an_acknowledgement_that_fails_does_not_stop_the_worker_for_ever(place: Place) -> None:
+    """Celery would go on counting the job as in hand, and take no other, on a connection that is fine by then."""
+    place.record(["a", "b"], job_size=1)
+    with place.worker(JOB_TAKES="0.5"):
+        place.until(lambda: place.begun())
+        place.redis.client.config_set("maxmemory", "1")
+        place.until(lambda: "Couldn't ack" in _log(place), sending=False)
+        place.redis.client.config_set("maxmemory", "0")
+        place.until(place.done, 30)
+    assert place.predicted() == {"a", "b"}
+
+
 def test_a_link_that_falls_silent_while_a_job_is_done_is_left_and_the_worker_goes_on(place: Place) -> None:
-    """The acknowledgement finds nobody: it must not count as a job in hand for ever."""
     port, target = free_port(), free_port()
     place.redis.kill()
     place.redis.listen(target)
