@@ -20,7 +20,7 @@ CMD ["--help"]
 FROM base AS worker
 # torch and torchvision from the package index carry CUDA themselves: the host needs a driver and the NVIDIA container
 # toolkit, and nothing else. Both are asked for at once, so that they are a pair.
-RUN pip install '.[worker,embedded,s3]'
+RUN pip install '.[worker,embedded,openvino,s3]'
 USER smoothvote
 ENTRYPOINT ["smoothvote"]
 CMD ["worker"]

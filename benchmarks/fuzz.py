@@ -37,7 +37,7 @@ from db.formats import render
 from db.recipe import Preprocessing, Recipe
 from db.settings import load_settings
 from db.store import Entry
-from worker.classifier import Answers, Classifier
+from worker.classifier import Classifier, Pass
 from worker.images import FORMATS, Pixels, decode, read
 from worker.pipeline import predict
 
@@ -145,18 +145,20 @@ def with_sums(data: bytearray) -> bytes:
     return bytes(data)
 
 
-class Brightness(Classifier):
-    """Known answers: the brightest channel, as sure as it is bright. Views that are no pixels in [0,1] stand out."""
+class Brightness:
+    """An engine with known answers: the brightest channel. Views that are no pixels in [0,1] stand out."""
 
-    def __init__(self) -> None:
-        self.preprocessing, self.batch_size = PREPROCESSING, 6
+    name = "brightness"
 
-    def predict(self, views: torch.Tensor) -> Answers:
-        """Answers for (N, 3, crop, crop) views."""
+    def logits(self, views: torch.Tensor) -> torch.Tensor:
         if views.shape[1:] != (3, 224, 224) or not (views.min() >= 0 and views.max() <= 1 + 1e-5):
             raise ValueError(f"views of {tuple(views.shape)}, {views.min()} to {views.max()}")
-        confidences, labels = views.mean(dim=(2, 3)).max(dim=1)
-        return Answers(labels, confidences)
+        return views.mean(dim=(2, 3))
+
+
+def classifier() -> Classifier:
+    engine, device = Brightness(), torch.device("cpu")
+    return Classifier(PREPROCESSING, "0" * 64, [Pass(engine, 0)], engine, device=device, batch_size=6)
 
 
 def examine(number: int, data: bytes, folder: Path) -> tuple[str, str]:
@@ -170,7 +172,7 @@ def examine(number: int, data: bytes, folder: Path) -> tuple[str, str]:
 
     file.write_bytes(data)
     try:
-        (found,) = predict([(number, source)], RECIPE, Brightness())
+        (found,) = predict([(number, source)], RECIPE, classifier())
     except Exception as error:
         return "error", f"{type(error).__name__}: {one_line(error)}"
     finally:

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event, text
@@ -24,6 +24,7 @@ from db.recipe import Preprocessing
 from db.session import writing
 from db.settings import load_settings
 from db.store import Claim, Failed, Found, Predicted, Work
+from worker.stopwatch import Stopwatch
 from worker.vote import majority
 from worker.worker import BrokenProcess, Pinned, Worker
 
@@ -46,7 +47,7 @@ class Stub:
         at("claim")
         return Pinned("0" * 64, PREPROCESSING)
 
-    def found(self, work: Work) -> Iterator[Found]:
+    def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
         """Answers, image by image."""
         at("decode")
         if taken("device"):

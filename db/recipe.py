@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from db.errors import WrongUse
 
 #: Raised when the way from image to label changes in any bit, so that old rows are never taken for new ones.
-METHOD = 1
+METHOD = 2
 
 DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
 BUNDLED_MODEL = "efficientnet_lite0"
@@ -113,9 +113,13 @@ class Recipe(BaseModel):
         return len(self.classes) if self.classes else IMAGENET_CLASSES
 
     def classifier_key(self) -> "Recipe":
-        """What is left when noise and smoothing are put aside: recipes with the same key share a classifier."""
+        """What is left when smoothing and noise are put aside: recipes with the same key share a classifier.
+
+        All but how many levels there are: the size of a forward pass hangs on that.
+        """
+        levels = tuple(float(level) for level in range(len(self.levels)))
         return self.model_copy(
-            update={"levels": (0.0,), "kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
+            update={"levels": levels, "kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
         )
 
     def content(self) -> dict[str, Any]:

@@ -56,8 +56,9 @@ class Settings(BaseSettings):
 
     #: auto, cpu or cuda:N.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    engine: Literal["auto", "eager"] = "auto"
-    #: Views per forward pass; unset: by device.
+    #: How the model is run: auto is the fastest for the device (docs/performance.md).
+    engine: Literal["auto", "eager", "openvino", "compile"] = "auto"
+    #: Views per forward pass, at most; unset: by device.
     batch_size: int | None = Field(default=None, gt=0)
     #: What a worker calls itself in the record; unset: its host.
     worker_name: str | None = None

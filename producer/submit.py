@@ -9,8 +9,9 @@ from db.session import writing
 from db.store import record_dataset, record_run
 from producer.dataset import Dataset
 
-#: Images of a job, the unit of retry: some seconds of work for a CPU, and one message for 384 views at four levels.
-JOB_SIZE = 32
+#: Images of a job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Its beginning and end
+#: cost about half an image's time (docs/performance.md).
+JOB_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,12 @@ from torch import nn
 
 from db.errors import Refusal
 from db.recipe import Preprocessing
-from worker.classifier import Classifier, DeviceLost
+from worker.classifier import Classifier, DeviceLost, Pass
+from worker.engines import Eager, Normalised
 from worker.memory import GROW_AFTER
 
 PLAIN = Preprocessing(resize=8, crop=8, interpolation="bilinear", antialias=False, mean=(0, 0, 0), std=(1, 1, 1))
+CPU = torch.device("cpu")
 MB = 2**20
 
 
@@ -55,7 +57,8 @@ class Failing(nn.Module):
 
 
 def classifier(network: nn.Module, batch_size: int) -> Classifier:
-    return Classifier(network, PLAIN, "0" * 64, device="cpu", precision="exact", batch_size=batch_size)
+    plain = Eager(Normalised(network, PLAIN), CPU)
+    return Classifier(PLAIN, "0" * 64, [Pass(plain, 0)], plain, device=CPU, batch_size=batch_size)
 
 
 def views(count: int) -> torch.Tensor:

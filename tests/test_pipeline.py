@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from db.recipe import Preprocessing, Recipe, make_recipe
-from worker.classifier import Classifier, choose_device
+from worker.classifier import Classifier, DeviceLost, Pass, choose_device
+from worker.engines import Eager, Normalised
 from worker.images import Pixels, Unusable
 from worker.pipeline import predict
 
 PLAIN = Preprocessing(resize=8, crop=8, interpolation="bilinear", antialias=False, mean=(0, 0, 0), std=(1, 1, 1))
+CPU = torch.device("cpu")
 CALM = make_recipe(levels=(0,), resize=8, crop=8)
 
 
@@ -36,15 +38,16 @@ class ByRoughness(nn.Module):
 
 
 def classifier(network: nn.Module, batch_size: int = 5, preprocessing: Preprocessing = PLAIN) -> Classifier:
-    return Classifier(network, preprocessing, "0" * 64, device="cpu", precision="exact", batch_size=batch_size)
+    plain = Eager(Normalised(network, preprocessing), CPU)
+    return Classifier(preprocessing, "0" * 64, [Pass(plain, 0)], plain, device=CPU, batch_size=batch_size)
 
 
 def source(image: torch.Tensor) -> Callable[[], Pixels]:
-    return lambda: Pixels(image, hashlib.sha256(image.numpy().tobytes()).digest())
+    return lambda: Pixels(image.permute(1, 2, 0), hashlib.sha256(image.numpy().tobytes()).digest())
 
 
 def flat(*rgb: float) -> torch.Tensor:
-    return torch.tensor(rgb).view(3, 1, 1).expand(3, 12, 12).contiguous()
+    return torch.tensor(rgb, dtype=torch.float32).view(3, 1, 1).expand(3, 12, 12).contiguous()
 
 
 def test_a_label_is_the_largest_output_and_its_softmax_probability() -> None:
@@ -140,6 +143,54 @@ def test_levels_share_one_field_of_noise() -> None:
     views = seen[0] - 0.5
     assert torch.allclose(views[3], 2 * views[0], atol=1e-6)
     assert views[0].std() > 0.005
+
+
+def test_what_no_engine_can_decide_is_computed_plainly_from_the_pixels_on() -> None:
+    class Wrong:
+        """Says nothing but that it is not sure."""
+
+        name = "wrong"
+
+        def logits(self, views: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(views), 3)
+
+    images = [(number, source(torch.rand(3, 10, 14))) for number in range(5)]
+    recipe = make_recipe(levels=(0, 0.3), resize=8, crop=8)
+    sure = classifier(ByBrightness())
+    unsure = Classifier(PLAIN, "0" * 64, [Pass(Wrong(), 0.1)], sure.passes[0].engine, device=CPU, batch_size=6)
+    expected = [row for found in predict(images, recipe, sure) for row in found.predicted]
+    found = [row for found in predict(images, recipe, unsure) for row in found.predicted]
+    assert [row.label_ds for row in found] == [row.label_ds for row in expected]
+    assert [row.confidence_ds for row in found] == pytest.approx([row.confidence_ds for row in expected], abs=1e-6)
+    assert unsure.asked == {"wrong": 30, "eager f32": 30}
+
+
+def test_a_device_that_is_lost_is_no_images_fault() -> None:
+    def source_with_news() -> Pixels:
+        # As CUDA does: it tells of an error at some later call, whatever that is.
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    images = [(0, source(flat(1, 0, 0))), (1, source_with_news)]
+    with pytest.raises(DeviceLost, match="illegal memory access"):
+        list(predict(images, CALM, classifier(ByBrightness())))
+
+
+def test_a_file_that_changes_between_two_looks_is_a_failure() -> None:
+    looks = iter([flat(0.5, 0.5, 0.5), flat(0.4, 0.5, 0.6)])
+    unsure = classifier(ByBrightness())
+    unsure = Classifier(
+        PLAIN, "0" * 64, [Pass(unsure.passes[0].engine, 1)], unsure.passes[0].engine, device=CPU, batch_size=6
+    )
+    (found,) = predict([(3, lambda: source(next(looks))())], CALM, unsure)
+    assert [(row.image_id, row.code) for row in found.failed] == [(3, "changed")]
+
+
+def test_lanes_change_no_answer() -> None:
+    recipe = make_recipe(levels=(0, 0.3), resize=8, crop=8)
+    images = [(number, source(torch.rand(3, 10, 14))) for number in range(20)]
+    alone, beside = classifier(ByBrightness()), classifier(ByBrightness())
+    beside.lanes = 4
+    assert list(predict(images, recipe, beside)) == list(predict(images, recipe, alone))
 
 
 def test_processes_share_out_the_gpus_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

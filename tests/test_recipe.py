@@ -46,7 +46,7 @@ def refusal(**fields: Any) -> str:
 def test_a_run_id_is_16_hex_digits_of_the_content() -> None:
     # Written out: whatever changes this text makes every recorded run another one.
     content = (
-        '[1,{"grayscale":"convert","kernel_sigma":1.0,"kernel_size":5,"levels":[0.0,0.125,0.25,0.375],'
+        '[2,{"grayscale":"convert","kernel_sigma":1.0,"kernel_size":5,"levels":[0.0,0.125,0.25,0.375],'
         '"model":"torchvision/resnet50@IMAGENET1K_V1","precision":"exact","seed":0},"fingerprint"]'
     )
     assert Recipe().run_id("fingerprint") == hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -117,8 +117,10 @@ def test_a_recipe_comes_back_from_its_content(recipe: Recipe) -> None:
 
 
 def test_noise_and_smoothing_do_not_change_the_classifier() -> None:
-    noisy = Recipe(levels=(0.5,), kernel_size=7, kernel_sigma=2.0, seed=3, grayscale="skip")
+    noisy = Recipe(levels=(0.5, 1, 2, 3), kernel_size=7, kernel_sigma=2.0, seed=3, grayscale="skip")
     assert noisy.classifier_key() == Recipe().classifier_key()
+    # But how many levels there are says how many views a forward pass has.
+    assert noisy.classifier_key() != Recipe(levels=(0.5,)).classifier_key()
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyP
 
 def test_a_wrong_choice_is_told_the_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_ENGINE", "magic")
-    assert "'auto' or 'eager'" in refusal()
+    assert "'eager', 'openvino' or 'compile'" in refusal()
 
 
 def test_a_wrong_number_is_told_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,11 @@ KEEP_MEMORY = {
 @click.option(
     "--device", metavar="auto|cpu|cuda:N", help="auto deals the machine's GPUs out to its processes.  [default: auto]"
 )
-@click.option("--engine", type=click.Choice(["auto", "eager"]), help="How the model is run.  [default: auto]")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "eager", "openvino", "compile"]),
+    help="How the model is run: auto by device.  [default: auto]",
+)
 @click.option(
     "--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Each holds the model: one a GPU."
 )

@@ -2,17 +2,21 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 
+import torch
 from billiard import current_process
 
+from db.errors import one_line
 from db.recipe import Recipe
 from db.settings import Settings
 from db.store import Entry, Found, Work
-from worker.classifier import Classifier, DeviceLost, choose_device, make_classifier
+from worker.assembly import make_classifier
+from worker.classifier import Classifier, DeviceLost, choose_device
 from worker.images import Pixels, decode, find_root, read
 from worker.pipeline import Source, predict
+from worker.stopwatch import Stopwatch
 from worker.worker import BrokenProcess, Pinned, alive
 
 logger = logging.getLogger("worker")
@@ -32,11 +36,15 @@ class Compute:
 
         Raises:
             Refusal: if it has not the weights, or the device.
+            BrokenProcess: if its device is broken for this process.
         """
-        classifier = self._classifier_of(work.recipe)
+        try:
+            classifier = self._classifier_of(work.recipe)
+        except (torch.AcceleratorError, DeviceLost) as error:
+            raise BrokenProcess(one_line(error)) from error
         return Pinned(classifier.weights_sha256, classifier.preprocessing)
 
-    def found(self, work: Work) -> Iterator[Found]:
+    def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
         """Predictions and failures of a job's images, some images at a time.
 
         Raises:
@@ -45,10 +53,11 @@ class Compute:
         """
         root = find_root(work.root, self.settings)
         images: list[tuple[int, Source]] = [
-            (image_id, partial(open_image, root, entry, work.recipe, self.settings)) for image_id, entry in work.images
+            (image_id, partial(open_image, root, entry, work.recipe, self.settings, watch))
+            for image_id, entry in work.images
         ]
         try:
-            yield from predict(images, work.recipe, self._classifier_of(work.recipe))
+            yield from predict(images, work.recipe, self._classifier_of(work.recipe), watch)
         except DeviceLost as error:
             raise BrokenProcess(str(error)) from error
 
@@ -57,14 +66,24 @@ class Compute:
         if self._last is None or self._last[0] != key:
             self._last = None  # the old one's memory first
             began = time.monotonic()
-            made = make_classifier(recipe, device=self.device, batch_size=self.settings.batch_size)
-            logger.info("%s on %s, ready in %.1f s", recipe.model, made.device, time.monotonic() - began)
+            made = make_classifier(
+                recipe,
+                device=self.device,
+                engine=self.settings.engine,
+                batch_size=self.settings.batch_size,
+                home=self.settings.home,
+            )
+            asked = ", then ".join(one.engine.name for one in made.passes)
+            logger.info(
+                "%s on %s by %s, %d views a pass, %d lanes: ready in %.1f s",
+                recipe.model, made.device, asked, made.batch_size, made.lanes, time.monotonic() - began,
+            )  # fmt: skip
             made.after_pass = partial(alive, self.settings.stall)
             self._last = (key, made)
         return self._last[1]
 
 
-def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings) -> Pixels:
+def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings, watch: Stopwatch) -> Pixels:
     """The pixels of a dataset's image.
 
     Raises:
@@ -72,5 +91,7 @@ def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings) -> P
         Refusal: if it is this machine that cannot read it.
     """
     alive(settings.stall)
-    data = read(root, entry, settings)
-    return decode(data, grayscale=recipe.grayscale, max_pixels=settings.max_pixels, max_side=settings.max_side)
+    with watch.on("read"):
+        data = read(root, entry, settings)
+    with watch.on("decode"):
+        return decode(data, grayscale=recipe.grayscale, max_pixels=settings.max_pixels, max_side=settings.max_side)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,30 @@ MACHINE_ERRORS = frozenset({
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
+class Quiet:
+    """No warnings, in any thread, while one or more are inside: Python's own way leaves them off where threads meet."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._before.__exit__(None, None, None)
+
+
+QUIET = Quiet()
+
+
 class Unusable(Exception):
     """Why an image has no prediction: a code to count by, and a message to read."""
 
@@ -48,10 +73,20 @@ class Unusable(Exception):
 class Pixels(NamedTuple):
     """An image as the model's users see it: upright, RGB."""
 
-    #: (3, H, W) float32 in [0, 1], on the CPU.
-    image: torch.Tensor
+    #: (H, W, 3) on the CPU: bytes, or, of files with more than 8 bits, float32 in [0, 1].
+    values: torch.Tensor
     #: sha256 of the file's bytes: what its noise is keyed by.
     digest: bytes
+
+    @property
+    def image(self) -> torch.Tensor:
+        """(3, H, W) float32 in [0, 1]."""
+        return to_unit(self.values.permute(2, 0, 1).contiguous())
+
+
+def to_unit(values: torch.Tensor) -> torch.Tensor:
+    """Bytes as float32 in [0, 1]; what is float already, as it is."""
+    return values.float().div_(255) if values.dtype == torch.uint8 else values
 
 
 def find_root(stored: str, settings: Settings) -> str:
@@ -217,8 +252,7 @@ def decode(data: bytes, *, grayscale: str, max_pixels: int, max_side: int = MAX_
     Raises:
         Unusable: not_an_image, too_many_pixels, too_long, truncated, out_of_memory, unsupported_mode, grayscale.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is either an error below, or does not touch the pixels
+    with QUIET:  # what Pillow warns of is either an error below, or does not touch the pixels
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 width, height = opened.size
@@ -244,11 +278,11 @@ def decode(data: bytes, *, grayscale: str, max_pixels: int, max_side: int = MAX_
         except Exception as error:
             # Pillow's decoders raise whatever their parser met: OSError, SyntaxError, ValueError, struct.error …
             raise Unusable("truncated", f"broken data: {one_line(error)}") from None
-    return Pixels(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), hashlib.sha256(data).digest())
+    return Pixels(torch.from_numpy(pixels), hashlib.sha256(data).digest())
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.float32]:
-    """(H, W, 3) float32 in [0, 1]."""
+def _to_rgb(image: Image.Image) -> NDArray[np.float32] | NDArray[np.uint8]:
+    """(H, W, 3), as Pixels holds it."""
     if image.mode.startswith("I;16"):
         return _from_one_channel(np.asarray(image, dtype=np.float32) / np.float32(65535))
     if image.mode in ("I", "F"):
@@ -261,7 +295,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.float32]:
         return _from_one_channel(values.astype(np.float32))
     if image.mode == "P":
         image = image.convert("RGBA")  # a palette may hold transparency in ways that only this reads
-    return np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255)
+    return np.array(image.convert("RGB"))  # a copy: Pillow's own memory is not to be written to
 
 
 def _from_one_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:

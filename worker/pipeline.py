@@ -1,106 +1,168 @@
 """The way of an image: pixels → noise → views → one batch with others → labels → vote."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from threading import Lock
+from typing import NamedTuple
 
 import torch
 
 from db.errors import Refusal, one_line
-from db.recipe import Preprocessing, Recipe
+from db.recipe import Recipe
 from db.store import Failed, Found, Predicted
 from worker import noise
-from worker.classifier import Classifier
+from worker.classifier import Answers, Classifier, DeviceLost
 from worker.images import Pixels, Unusable
-from worker.preprocess import fit
-from worker.smoothing import VIEWS, smooth
+from worker.lanes import batched, spread
+from worker.memory import ran_out
+from worker.smoothing import VIEWS
+from worker.stopwatch import Stopwatch
+from worker.views import draw_views, plain_views
 from worker.vote import majority
 
 logger = logging.getLogger("worker")
 
-#: So many at a time, since the last batch is filled up to the size of the others.
-BATCHES_AT_ONCE = 4
+#: Images of more pixels are drawn one at a time, whatever the lanes: each takes gigabytes.
+LARGE = 16_000_000
+LARGE_IMAGE = Lock()
 
 #: Gives an image's pixels, or raises Unusable.
 Source = Callable[[], Pixels]
 
 
-def predict(images: Iterable[tuple[int, Source]], recipe: Recipe, classifier: Classifier) -> Iterator[Found]:
-    """Predictions and failures of images, some images at a time.
+def predict(
+    images: Iterable[tuple[int, Source]], recipe: Recipe, classifier: Classifier, watch: Stopwatch | None = None
+) -> Generator[Found]:
+    """Predictions and failures of images, in their order, some images at a time.
 
     Args:
         images: id and source of each.
         recipe: what is to be done with them.
         classifier: made from that recipe.
+        watch: is told where the time goes: seconds of each lane, by stage.
 
     Raises:
         Exception: what was raised for images for no reason of theirs, if no image of all could be predicted. If others
             could, those images are failures: unreadable, or unexpected.
     """
-    at_once = max(1, BATCHES_AT_ONCE * classifier.batch_size // (len(recipe.levels) * len(VIEWS)))
-    rest = iter(images)
+    group = Group(recipe, classifier, watch or Stopwatch())
+    at_once = max(1, classifier.batch_size // (len(recipe.levels) * len(VIEWS)))
     odd: dict[int, Exception] = {}
     fine = False
-    while some := list(islice(rest, at_once)):
-        found = _predict(some, recipe, classifier, odd)
-        fine = fine or bool(found.predicted)
-        yield found
+    groups = batched(images, at_once)
+    with closing(spread(group.predict, groups, lanes=classifier.lanes, threads=classifier.threads)) as results:
+        for found, unforeseen in results:
+            fine = fine or bool(found.predicted)
+            odd |= unforeseen
+            yield found
     if odd and not fine:
         raise next(iter(odd.values()))  # with every image: it is the machine
     if odd:
         yield Found([], [_odd(image_id, error) for image_id, error in odd.items()])
 
 
-def _predict(
-    images: Iterable[tuple[int, Source]], recipe: Recipe, classifier: Classifier, odd: dict[int, Exception]
-) -> Found:
-    found = Found([], [])
-    usable: list[tuple[int, torch.Tensor]] = []
-    for image_id, source in images:
+class Group:
+    """What a lane does with the few images that make a forward pass together."""
+
+    def __init__(self, recipe: Recipe, classifier: Classifier, watch: Stopwatch) -> None:
+        self.recipe, self.classifier, self.watch = recipe, classifier, watch
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[tuple[int, Source]]) -> tuple[Found, dict[int, Exception]]:
+        """What was found; and, by image, errors that nobody foresaw: of the image or of this machine, others tell."""
+        found, odd = Found([], []), dict[int, Exception]()
+        usable: list[tuple[int, Drawn]] = []
+        for image_id, source in images:
+            with self._blaming(image_id, found, odd):
+                usable.append((image_id, self._draw(source)))
+        if not usable:
+            return found, odd
+        with self.watch.on("model"), self.classifier.device_errors():
+            views = usable[0][1].views if len(usable) == 1 else torch.cat([drawn.views for _, drawn in usable])
+            answers = self.classifier.predict(views)  # (images · levels · 3,) each
+        for (image_id, drawn), of_image in zip(usable, _split(answers, len(usable)), strict=True):
+            with self._blaming(image_id, found, odd):
+                self._answer_plainly(drawn, of_image)
+                if not of_image.confidences.isfinite().all():
+                    raise Unusable("not_finite", "the model's outputs are not numbers")
+                found.predicted.extend(_rows(image_id, self.recipe, of_image))
+        return found, odd
+
+    @contextmanager
+    def _blaming(self, image_id: int, found: Found, odd: dict[int, Exception]) -> Iterator[None]:
+        """What goes wrong with an image is its own; but not a device that is lost."""
         try:
-            usable.append((image_id, views_of(source(), recipe, classifier.preprocessing)))
+            with self.classifier.device_errors():
+                yield
+        except DeviceLost:
+            raise
         except Unusable as reason:
             found.failed.append(Failed(image_id=image_id, code=reason.code, message=reason.message))
         except Exception as error:
-            # Nobody foresaw it: whether it is the image or this machine, the other images tell.
             logger.warning("image %d: %s: %s", image_id, type(error).__name__, one_line(error))
-            odd[image_id] = error
-    if not usable:
-        return found
-    batch = torch.cat([views for _, views in usable])  # (images · levels · 3, 3, crop, crop)
-    answers = classifier.predict(batch)
-    shape = (len(usable), len(recipe.levels), len(VIEWS))
-    labels, confidences = answers.labels.view(shape).tolist(), answers.confidences.view(shape).tolist()
-    for number, (image_id, _) in enumerate(usable):
-        if not answers.confidences.view(shape)[number].isfinite().all():
-            found.failed.append(
-                Failed(image_id=image_id, code="not_finite", message="the model's outputs are not numbers")
-            )
-            continue
-        for sigma, level_labels, level_confidences in zip(
-            recipe.levels, labels[number], confidences[number], strict=True
-        ):
-            found.predicted.append(_row(image_id, sigma, level_labels, level_confidences))
-    return found
+            odd[image_id] = error.with_traceback(None)  # which would hold on to its tensors
+
+    def _draw(self, source: Source) -> "Drawn":
+        pixels = source()
+        with _room_for(pixels, self.classifier.device):
+            with self.watch.on("noise"):
+                epsilon = self._noise(pixels)
+            with self.watch.on("views"):
+                views = draw_views(pixels, epsilon, self.recipe, self.classifier.preprocessing, self.classifier.device)
+        return Drawn(source, pixels.digest, views)
+
+    def _noise(self, pixels: Pixels) -> torch.Tensor:
+        return noise.draw(pixels.digest, self.recipe.seed, *pixels.values.shape[:2])
+
+    def _answer_plainly(self, drawn: "Drawn", answers: Answers) -> None:
+        """Puts in eager fp32's own answers, on the plain way from the pixels on, where it is close."""
+        close = answers.close.nonzero().flatten()
+        if not len(close):
+            return
+        pixels = drawn.source()  # once more: to keep those of all would take gigabytes
+        if pixels.digest != drawn.digest:
+            raise Unusable("changed", "the file changed while it was worked on: submit again")
+        with self.watch.on("close"), _room_for(pixels, self.classifier.device):
+            views = plain_views(
+                pixels, self._noise(pixels), self.recipe, self.classifier.preprocessing, close.tolist()
+            )  # fmt: skip
+            for column, value in zip(answers, self.classifier.predict_plainly(views), strict=True):
+                column[close] = value
 
 
-def views_of(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -> torch.Tensor:
-    """All views of an image as the model is to see them: (levels · 3, 3, crop, crop), level by level.
+class Drawn(NamedTuple):
+    """An image's views, (levels · 3, 3, crop, crop) on the classifier's device; and where they came from."""
+
+    source: Source
+    digest: bytes
+    views: torch.Tensor
+
+
+@contextmanager
+def _room_for(pixels: Pixels, device: torch.device) -> Iterator[None]:
+    """Where an image is drawn: large ones in turn.
 
     Raises:
-        Unusable: too_small, too_narrow, out_of_memory.
+        Unusable: out_of_memory.
+        DeviceLost: if it is a GPU's memory: another process begins with all of it.
     """
-    try:
-        epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.image.shape[-2:])
-        return torch.stack([
-            fit(view, preprocessing)
-            for sigma in recipe.levels
-            for view in smooth(noise.add(pixels.image, epsilon, sigma), recipe.kernel_size, recipe.kernel_sigma)
-        ])  # fmt: skip
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):  # PyTorch's way to say it on a CPU
-            raise
-        raise Unusable("out_of_memory", "not enough memory for its noise and views") from None
+    height, width = pixels.values.shape[:2]
+    with LARGE_IMAGE if height * width > LARGE else nullcontext():
+        try:
+            yield
+        except RuntimeError as error:
+            if not ran_out(error):
+                raise
+            if device.type == "cuda":
+                raise DeviceLost(f"{device}: {one_line(error)}") from None
+            raise Unusable("out_of_memory", "not enough memory for its noise and views") from None
+
+
+def _split(answers: Answers, images: int) -> Iterator[Answers]:
+    """Of each image, on the same memory."""
+    for number in range(images):
+        yield Answers(*(column.view(images, -1)[number] for column in answers))
 
 
 def _odd(image_id: int, error: Exception) -> Failed:
@@ -109,16 +171,19 @@ def _odd(image_id: int, error: Exception) -> Failed:
     return Failed(image_id=image_id, code="unexpected", message=f"{type(error).__name__}: {one_line(error)}")
 
 
-def _row(image_id: int, sigma: float, labels: list[int], confidences: list[float]) -> Predicted:
-    ns, ss, ds = labels
-    return Predicted(
-        image_id=image_id,
-        sigma=sigma,
-        label_ns=ns,
-        confidence_ns=confidences[0],
-        label_ss=ss,
-        confidence_ss=confidences[1],
-        label_ds=ds,
-        confidence_ds=confidences[2],
-        label_maj=majority(ns, ss, ds),
+def _rows(image_id: int, recipe: Recipe, answers: Answers) -> Iterator[Predicted]:
+    labels, confidences = (
+        column.view(len(recipe.levels), len(VIEWS)).tolist() for column in (answers.labels, answers.confidences)
     )
+    for sigma, (ns, ss, ds), (sure_ns, sure_ss, sure_ds) in zip(recipe.levels, labels, confidences, strict=True):
+        yield Predicted(
+            image_id=image_id,
+            sigma=sigma,
+            label_ns=ns,
+            confidence_ns=sure_ns,
+            label_ss=ss,
+            confidence_ss=sure_ss,
+            label_ds=ds,
+            confidence_ds=sure_ds,
+            label_maj=majority(ns, ss, ds),
+        )

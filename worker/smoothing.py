@@ -27,12 +27,22 @@ def smooth(image: torch.Tensor, kernel_size: int, kernel_sigma: float) -> Views:
         Unusable: too_small, if there is too little of it for its border to be reflected.
     """
     height, width = image.shape[-2:]
+    check_size(height, width, kernel_size)
+    once = blur(image[None], (kernel_size, kernel_size), kernel_sigma)
+    twice = blur(once, (kernel_size, kernel_size), kernel_sigma)
+    return Views(image, once[0], twice[0])
+
+
+def blur(images: torch.Tensor, kernel: tuple[int, int], sigma: float) -> torch.Tensor:
+    """(N, C, H, W) under a Gaussian of that height and width."""
+    blurred: torch.Tensor = gaussian_blur2d(images, kernel, (sigma, sigma), border_type="reflect")
+    return blurred
+
+
+def check_size(height: int, width: int, kernel_size: int) -> None:
+    """Raises Unusable, too_small, where there are not the pixels for a border to be reflected."""
     if min(height, width) <= kernel_size // 2:
         raise Unusable(
             "too_small",
             f"{width}×{height}; a {kernel_size}×{kernel_size} kernel needs more than {kernel_size // 2} pixels a side",
         )
-    kernel, sigma = (kernel_size, kernel_size), (kernel_sigma, kernel_sigma)
-    once = gaussian_blur2d(image[None], kernel, sigma, border_type="reflect")
-    twice = gaussian_blur2d(once, kernel, sigma, border_type="reflect")
-    return Views(image, once[0], twice[0])

@@ -15,7 +15,8 @@ from db.formats import plain, render
 from db.recipe import Recipe
 from db.settings import Settings
 from db.store import Entry, Predicted
-from worker.classifier import choose_device, make_classifier
+from worker.assembly import make_classifier
+from worker.classifier import choose_device
 from worker.images import Pixels, decode, read
 from worker.pipeline import predict
 from worker.smoothing import VIEWS
@@ -31,7 +32,9 @@ def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings, form
             print(plain(f"smoothvote: {path}: no such file"), file=sys.stderr)
     if not there:
         return False  # told before the model is loaded
-    classifier = make_classifier(recipe, device=choose_device(settings.device), batch_size=settings.batch_size)
+    classifier = make_classifier(
+        recipe, device=choose_device(settings.device), engine="eager", batch_size=settings.batch_size
+    )
     names = class_names(recipe)
     sources = [(number, partial(_open, path, recipe, settings)) for number, path in there]
     all_usable = len(there) == len(images)

@@ -7,8 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +20,7 @@ from db.recipe import Preprocessing
 from db.session import connect
 from db.settings import Settings
 from db.store import Claim, Found, Work
+from worker.stopwatch import Stopwatch
 
 logger = logging.getLogger("worker")
 
@@ -29,6 +30,8 @@ T = TypeVar("T")
 REFUSED_FOR = 60.0
 #: And before one is tried again that failed here for a reason that nobody foresaw.
 AGAIN_AFTER = 5.0
+#: Loading a model may take so many times as long as an image: its weights may have to be downloaded first.
+LOADING = 6
 #: Exit code of a process that ends itself because it can do no job any more.
 BROKEN = 70
 
@@ -50,7 +53,7 @@ class Computes(Protocol):
     def pinned(self, work: Work) -> Pinned:
         """What it would do the job with. Raises Refusal if it cannot."""
 
-    def found(self, work: Work) -> Iterator[Found]:
+    def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
         """Predictions and failures of a job's images, some images at a time."""
 
 
@@ -66,14 +69,15 @@ class Worker:
 
     def do(self, job_id: int) -> None:
         """Claims a job, computes it, and stores what was found; or leaves it as it is if it is not to be done."""
-        claim = self._record(lambda: store.claim(self.engine, job_id, worker=self.name, lease=self.settings.lease))
+        watch, began = Stopwatch(), time.monotonic()
+        with watch.on("claim"):
+            claim = self._record(lambda: store.claim(self.engine, job_id, worker=self.name, lease=self.settings.lease))
         if claim is None:
             logger.info("job %d: done, taken or cancelled already", job_id)
             return
-        began = time.monotonic()
         with self._lease(claim) as lost:
             try:
-                found = self._compute(claim, lost)
+                found = self._compute(claim, lost, watch)
             except WrongUse as error:
                 self._refuse(claim, str(error))
                 return
@@ -89,24 +93,33 @@ class Worker:
                 logger.info("job %d: cancelled, or taken by another, half way", job_id)
                 self._record(lambda: store.hand_back(self.engine, worker=self.name))
                 return
-            stored = self._record(lambda: store.finish(self.engine, claim, *found))
+            with watch.on("commit"):
+                stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
         said = f"{images} images, {len(found.failed)} of them without prediction" if stored else "another was first"
-        logger.info("job %d of run %s: %s, %.1f s", job_id, claim.run_id, said, time.monotonic() - began)
+        took = time.monotonic() - began
+        logger.info("job %d of run %s: %s, %.1f s (%s)", job_id, claim.run_id, said, took, watch)
 
-    def _compute(self, claim: Claim, lost: threading.Event) -> Found | None:
-        work = self._record(lambda: store.load_work(self.engine, claim))
-        pinned = self.compute.pinned(work)
-        self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
+    def _compute(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
+        with watch.on("claim"):
+            work = self._record(lambda: store.load_work(self.engine, claim))
         all_found = Found([], [])
         try:
+            alive(LOADING * self.settings.stall)
+            with watch.on("load"):
+                pinned = self.compute.pinned(work)
+            faulthandler.cancel_dump_traceback_later()  # the record may be away for as long as it likes
+            with watch.on("claim"):
+                self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
             alive(self.settings.stall)
-            for some in self.compute.found(work):
-                if lost.is_set():
-                    return None
-                all_found.predicted.extend(some.predicted)
-                all_found.failed.extend(some.failed)
-                alive(self.settings.stall)
+            # Closed in here: what is left half way still has to come to an end, or be seen to hang.
+            with closing(self.compute.found(work, watch)) as parts:
+                for some in parts:
+                    if lost.is_set():
+                        return None
+                    all_found.predicted.extend(some.predicted)
+                    all_found.failed.extend(some.failed)
+                    alive(self.settings.stall)
         finally:
             faulthandler.cancel_dump_traceback_later()
         return all_found

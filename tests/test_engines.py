@@ -1,0 +1,304 @@
+"""Engines: the labels of eager fp32, however they are computed."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from db.errors import Refusal
+from db.recipe import Preprocessing, Recipe, make_recipe
+from worker import assembly, noise
+from worker.assembly import make_classifier
+from worker.bounds import SAFETY, SMALLEST, bound_of, logits_of, photograph_like
+from worker.classifier import Classifier, Pass
+from worker.engines import Eager, Engine, Normalised, OpenVino, convert
+from worker.images import decode
+from worker.lanes import spread
+from worker.models import load
+from worker.pipeline import predict
+from worker.views import plain_views
+
+openvino = pytest.importorskip("openvino", reason="the engine openvino is not installed")
+
+PLAIN = Preprocessing(resize=16, crop=16, interpolation="bilinear", antialias=False, mean=(0.5,) * 3, std=(0.25,) * 3)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    small = nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 7 * 7, 10)
+    )
+    return Normalised(small.eval().requires_grad_(False), PLAIN)
+
+
+@pytest.fixture
+def views() -> torch.Tensor:
+    return torch.rand(12, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+class Blunt:
+    """An engine that is wrong by so much about the first class."""
+
+    name = "blunt"
+
+    def __init__(self, engine: Engine, wrong_by: float) -> None:
+        self.engine, self.wrong_by = engine, wrong_by
+
+    def logits(self, views: torch.Tensor) -> torch.Tensor:
+        logits = self.engine.logits(views).clone()
+        logits[:, 0] += self.wrong_by
+        return logits
+
+
+# -- OpenVINO ----------------------------------------------------------------------------------------------------
+
+
+def test_openvino_gives_the_logits_of_eager_fp32(network: nn.Module, views: torch.Tensor) -> None:
+    engine = OpenVino(convert(network, 16, None), "f32", lanes=2, threads=2)
+    assert torch.allclose(engine.logits(views), Eager(network, CPU).logits(views), atol=1e-4)
+
+
+def test_an_answer_hangs_neither_on_the_lane_nor_on_the_other_views(network: nn.Module, views: torch.Tensor) -> None:
+    engine = OpenVino(convert(network, 16, None), "f32", lanes=2, threads=2)
+    alone = engine.logits(torch.cat([views[:1], torch.zeros(11, 3, 16, 16)]))[0]
+    start = threading.Barrier(2, timeout=60)
+
+    def ask(_: int) -> torch.Tensor:
+        start.wait()
+        return engine.logits(views)[0]
+
+    assert all(found.equal(alone) for found in spread(ask, range(2), lanes=2, threads=1))
+
+
+def test_a_converted_model_is_kept_and_taken_again(
+    network: nn.Module, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "engines" / "model.xml"
+    before = OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views)
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["model.bin", "model.sha256", "model.xml"]
+    monkeypatch.delattr(openvino, "convert_model")  # so it can only come from there
+    assert OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views).equal(before)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".bin", ".sha256"])
+def test_a_kept_model_that_is_damaged_is_made_anew(
+    network: nn.Module, views: torch.Tensor, tmp_path: Path, suffix: str
+) -> None:
+    kept = tmp_path / "model.xml"
+    right = OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views)
+    file = kept.with_suffix(suffix)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))  # as a power cut leaves it
+    assert OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views).equal(right)
+    assert file.read_bytes() != whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+
+
+def test_where_nothing_can_be_kept_it_works_all_the_same(network: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert convert(network, 16, tmp_path / "file" / "model.xml")
+
+
+# -- exact -------------------------------------------------------------------------------------------------------
+
+
+def test_the_bound_is_measured_in_the_errors_of_margins() -> None:
+    # The first label's margin over the second is 0.3 too large, and over the third right: √(0.3² / 2) · 6.
+    expected = torch.tensor([[2.0, 1.0, 0.0]])
+    found = torch.tensor([[2.0, 0.7, 0.0]])
+    assert bound_of(found, expected) == pytest.approx(SAFETY * (0.09 / 2) ** 0.5, abs=1e-6)
+
+
+def test_an_error_that_all_labels_share_moves_none_and_no_bound_is_nothing() -> None:
+    expected = torch.tensor([[2.0, 1.0, 0.0]])
+    assert bound_of(expected + 5, expected) == SMALLEST
+
+
+def test_an_engine_that_overflowed_once_decides_nothing() -> None:
+    expected = torch.tensor([[2.0, 1.0, 0.0], [1.0, 0.0, 2.0]])
+    found = expected.clone()
+    found[0, :2] = torch.inf
+    assert bound_of(found, expected) == torch.inf
+
+
+def test_one_class_leaves_nothing_to_decide() -> None:
+    only = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    plain = Eager(Normalised(only, PLAIN), CPU)
+    classifier = Classifier(PLAIN, "0" * 64, [Pass(plain, 1.0)], plain, device=CPU, batch_size=4)
+    answers = classifier.predict(torch.rand(5, 3, 16, 16))
+    assert not answers.close.any()
+    assert answers.labels.tolist() == [0] * 5
+
+
+def test_measuring_takes_smaller_passes_where_memory_is_short(network: nn.Module, views: torch.Tensor) -> None:
+    plain, tried = Eager(network, CPU), []
+
+    class Short:
+        name = "short"
+
+        def logits(self, views: torch.Tensor) -> torch.Tensor:
+            tried.append(len(views))
+            if len(views) > 4:
+                raise RuntimeError("Failed to allocate 123 bytes of memory")
+            return plain.logits(views)
+
+    assert torch.allclose(logits_of(Short(), views, 20), plain.logits(views), atol=1e-5)
+    assert tried == [20, 10, 5, 2, 2, 2, 2, 2, 2]
+
+
+def test_the_sample_has_the_spectrum_of_photographs() -> None:
+    image = photograph_like(128, torch.Generator().manual_seed(0)).mean(dim=2)
+    assert image.shape == (128, 128)
+    amplitude = torch.fft.rfft2(image - image.mean()).abs()
+    # Amplitudes fall as 1/f: four times the frequency, a quarter.
+    low, high = amplitude[0, 4:8].mean(), amplitude[0, 16:32].mean()
+    assert 2.5 < low / high < 6.5
+
+
+def test_what_is_close_is_asked_again_and_what_is_not_is_not(network: nn.Module, views: torch.Tensor) -> None:
+    plain = Eager(network, CPU)
+    truth = plain.logits(views)
+    blunt = Blunt(plain, 0.6)
+    changed = blunt.logits(views).argmax(1) != truth.argmax(1)
+    assert changed.any()  # else this would test nothing
+
+    def answers(bound: float) -> tuple[torch.Tensor, Classifier]:
+        passes = [Pass(blunt, bound), Pass(plain, 0)]
+        classifier = Classifier(PLAIN, "0" * 64, passes, plain, device=CPU, batch_size=5)
+        return classifier.predict(views).labels, classifier
+
+    labels, classifier = answers(0.6)
+    assert labels.equal(truth.argmax(1))
+    top = blunt.logits(views).topk(2).values
+    assert classifier.asked == {"blunt": 12, "eager f32": int((top[:, 0] - top[:, 1] < 0.6).sum())}
+    assert not answers(0)[0].equal(truth.argmax(1))
+
+
+def test_what_half_precision_made_an_infinity_of_is_not_decided(network: nn.Module, views: torch.Tensor) -> None:
+    plain = Eager(network, CPU)
+    passes = [Pass(Blunt(plain, float("inf")), 0.05), Pass(plain, 0)]
+    answers = Classifier(PLAIN, "0" * 64, passes, plain, device=CPU, batch_size=12).predict(views)
+    assert answers.labels.equal(plain.logits(views).argmax(1))
+    assert answers.confidences.isfinite().all()
+
+
+# -- which one ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Recipe:
+    from torchvision import models
+
+    from db.flags import recipe_from
+
+    torch.manual_seed(0)
+    torch.save(models.squeezenet1_1(weights=None, num_classes=3).state_dict(), tmp_path / "model.pth")
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+    return recipe_from(
+        preset=None, classes=tmp_path / "classes.txt", model=str(tmp_path / "model.pth"),
+        arch="torchvision/squeezenet1_1", levels=(0.0, 0.25), resize=64, crop=64,
+    )  # fmt: skip
+
+
+def names(recipe: Recipe, engine: str = "auto", **given: object) -> list[str]:
+    return [one.engine.name for one in make_classifier(recipe, device="cpu", engine=engine, **given).passes]  # type: ignore[arg-type]
+
+
+def test_on_a_cpu_openvino_answers_and_with_amx_in_bfloat16_first(
+    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "fast_bf16", lambda: False)
+    assert names(checkpoint) == ["openvino f32"]
+    monkeypatch.setattr(assembly, "fast_bf16", lambda: True)
+    assert names(checkpoint) == ["openvino bf16", "openvino f32"]
+    assert names(checkpoint.model_copy(update={"precision": "bf16"})) == ["openvino bf16"]
+    assert names(checkpoint, "eager") == ["eager f32"]
+
+
+def test_without_openvino_it_is_eager(checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "find_spec", lambda name: None)
+    assert names(checkpoint) == ["eager f32"]
+    assert names(checkpoint.model_copy(update={"precision": "bf16"})) == ["eager bf16"]
+    with pytest.raises(Refusal, match=r"pip install 'smoothvote\[openvino\]'"):
+        names(checkpoint, "openvino")
+
+
+def test_a_model_that_openvino_cannot_take_runs_eagerly_and_says_so(
+    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("data-dependent control flow\nand a page of it")
+
+    monkeypatch.setattr(assembly, "convert", refuse)
+    assert names(checkpoint) == ["eager f32"]
+    assert "runs eagerly: data-dependent control flow" in caplog.text
+    with pytest.raises(Refusal, match=r"cannot run .*: data-dependent control flow"):
+        names(checkpoint, "openvino")
+
+
+def test_an_engine_that_takes_a_model_and_cannot_run_it_is_not_asked(
+    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such primitive")
+
+    monkeypatch.setattr(OpenVino, "logits", refuse)
+    assert names(checkpoint) == ["eager f32"]
+    assert "openvino f32 cannot run" in caplog.text
+    with pytest.raises(Refusal, match=r"openvino cannot run .*: no such primitive"):
+        names(checkpoint, "openvino")
+
+
+def test_bounds_hang_on_the_model_and_not_on_the_levels_of_the_run_that_came_first(checkpoint: Recipe) -> None:
+    calm, noisy = (checkpoint.model_copy(update={"levels": levels}) for levels in ((0.0, 0.1), (2.0, 3.0)))
+    assert (
+        calm.classifier_key()
+        == noisy.classifier_key()
+        != checkpoint.model_copy(update={"levels": (0.0,)}).classifier_key()
+    )
+    bounds = [[one.bound for one in make_classifier(recipe, device="cpu").passes] for recipe in (calm, noisy)]
+    assert bounds[0] == bounds[1]
+
+
+def test_a_pass_is_made_of_whole_images_or_of_equal_parts_of_one(checkpoint: Recipe) -> None:
+    def size(levels: int, batch_size: int | None) -> int:
+        recipe = make_recipe(**checkpoint.content() | {"levels": [level / 100 for level in range(levels)]})
+        return make_classifier(recipe, device="cpu", engine="eager", batch_size=batch_size).batch_size
+
+    assert size(4, 30) == 24  # of two images' 12 views
+    assert size(4, 12) == 12
+    assert size(4, 5) == 4  # three passes an image
+    assert size(5, 12) == 8  # 15 views in two passes, not in 12 and 3
+    assert size(1, 1) == 1
+
+
+def test_compiled_gives_the_labels_of_eager_fp32(network: nn.Module, views: torch.Tensor) -> None:
+    from worker.engines import Compiled
+
+    assert torch.allclose(Compiled(network, CPU).logits(views), Eager(network, CPU).logits(views), atol=1e-4)
+
+
+def test_on_photographs_every_label_is_that_of_eager_fp32_on_the_plain_way(
+    photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(model="efficientnet_lite0")
+    images = [decode(file.read_bytes(), grayscale="convert", max_pixels=10**8) for file in photographs[:3]]
+    monkeypatch.setattr(assembly, "fast_bf16", lambda: True)  # the longest way there is
+    classifier = make_classifier(recipe, device="cpu")
+    found = predict([(at, lambda pixels=pixels: pixels) for at, pixels in enumerate(images)], recipe, classifier)  # type: ignore[misc]
+    rows = [(row.label_ns, row.label_ss, row.label_ds) for some in found for row in some.predicted]
+
+    fit = classifier.preprocessing
+    plain = Eager(Normalised(load(recipe).network, fit), CPU)
+    expected = []
+    for pixels in images:
+        epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.values.shape[:2])
+        with torch.inference_mode():
+            logits = plain.logits(plain_views(pixels, epsilon, recipe, fit, range(12)))
+        expected += [tuple(level) for level in logits.argmax(1).view(4, 3).tolist()]
+    assert rows == expected
+    assert classifier.asked["openvino bf16"] == 36
+    assert 0 < classifier.asked["openvino f32"] < 36

@@ -1,0 +1,61 @@
+"""Lanes: groups of images side by side, in order, within bounds."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from worker.lanes import batched, spread
+
+
+def test_results_come_in_the_order_of_the_items_whoever_is_ready_first() -> None:
+    def slower_first(number: int) -> int:
+        time.sleep(0.02 / (number + 1))
+        return number * number
+
+    assert list(spread(slower_first, range(9), lanes=3, threads=1)) == [n * n for n in range(9)]
+
+
+def test_items_are_worked_on_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=30)  # one alone would wait for ever
+    assert len(list(spread(lambda _: both.wait(), range(4), lanes=2, threads=1))) == 4
+
+
+def test_no_more_is_taken_than_two_items_a_lane_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = spread(lambda number: number, items(), lanes=2, threads=1)
+    next(results)
+    assert len(taken) == 5
+    results.close()
+    assert len(taken) == 5
+
+
+def test_what_fails_in_a_lane_fails_here_and_ends_the_rest() -> None:
+    begun: list[int] = []
+
+    def fail(number: int) -> None:
+        begun.append(number)
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):
+        list(spread(fail, range(50), lanes=2, threads=1))
+    assert len(begun) <= 4
+    assert not any(thread.name.startswith("lane") for thread in threading.enumerate())
+
+
+def test_a_lane_has_the_threads_it_is_given_and_leaves_those_of_others() -> None:
+    before = torch.get_num_threads()
+    assert set(spread(lambda _: torch.get_num_threads(), range(4), lanes=2, threads=1)) == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_the_last_group_is_what_is_left() -> None:
+    assert list(batched("abcde", 2)) == [("a", "b"), ("c", "d"), ("e",)]
