@@ -1,0 +1,322 @@
+"""How much of the bare model's speed is left from photographs to rows in a database, and where the rest goes.
+
+    python -m benchmarks.throughput IMAGES --model efficientnet_lite0 --labels
+    python -m benchmarks.throughput IMAGES --model torchvision/resnet50 --weights random --precision bf16
+
+The variants take turns, on another part of the photographs at each turn; told are the median rate, and the spread. On
+the CPU; (a) and (b) on every fifth photograph.
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, exists, select
+
+from db.migrations import upgrade
+from db.recipe import Recipe, make_recipe
+from db.runs import find_run, progress
+from db.session import open_engine, reading
+from db.settings import PREFIX, Settings
+from db.tables import Image, Job, Prediction, Run
+from producer.broker import Broker
+from producer.dataset import NO_LABELS, read_dataset
+from producer.dispatch import SWEEP, dispatch
+from producer.labels import Labels
+from producer.local import RedisServer, Workers
+from producer.submit import submit
+from worker.cli import KEEP_MEMORY
+
+END_TO_END = "end_to_end"
+#: In the order of the table; the letters are those that docs/performance.md calls them by.
+NAMES = {
+    "article_loop": "(a) the article's loop: a view at a time, eager fp32",
+    "dataloader": "(b) DataLoader, batches, bf16 autocast",
+    END_TO_END: "(c) smoothvote, through Redis and the database",
+    "in_process": "(d) smoothvote, in a process, without them",
+    "bare_model": "(e) the bare model on ready-made batches",
+}
+JOB_LINE = re.compile(r"job \d+ of run .*? (?P<images>\d+) images, .* (?P<took>[\d.]+) s \((?P<stages>.*)\)")
+
+
+@dataclass
+class Turns:
+    """What the turns of a variant gave."""
+
+    rates: list[float] = field(default_factory=list)
+    ready: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+    engine: str = ""
+    asked: dict[str, int] = field(default_factory=dict)
+
+    def add(self, said: dict[str, Any]) -> None:
+        """One turn's."""
+        self.rates.append(said["views"] / said["seconds"])
+        self.peak_mib.append(said["peak_mib"])
+        self.engine = said.get("engine", "")
+        if "ready" in said:
+            self.ready.append(said["ready"])
+        for name, views in said.get("asked", {}).items():
+            self.asked[name] = self.asked.get(name, 0) + views
+
+    @property
+    def rate(self) -> float:
+        """Views a second."""
+        return statistics.median(self.rates)
+
+    def as_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "views_per_s": round(self.rate, 1),
+            "spread": [round(min(self.rates), 1), round(max(self.rates), 1)],
+            "peak_mib": [round(mib) for mib in self.peak_mib],
+        }
+        if self.ready:
+            found["ready_s"] = [round(seconds, 1) for seconds in self.ready]
+        return found | ({"engine": self.engine} if self.engine else {}) | ({"asked": self.asked} if self.asked else {})
+
+
+class EndToEnd:
+    """A Redis, a database and a worker that stay for all turns."""
+
+    def __init__(self, folder: Path, recipe: Recipe, stack: ExitStack) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        folder.mkdir()
+        os.environ[f"{PREFIX}HOME"] = str(folder)
+        redis = RedisServer(folder)
+        stack.callback(redis.end)
+        self.settings = Settings(home=folder, broker_url=SecretStr(redis.url))
+        self.engine = open_engine(self.settings)
+        stack.callback(self.engine.dispose)
+        upgrade(self.engine)
+        self.broker = Broker(self.settings)
+        stack.callback(self.broker.close)
+        self.crew = Workers(folder, redis.url, processes=1, name="throughput", grace=5)
+        stack.callback(self.crew.end, at_once=True)
+        self.runs: list[str] = []
+
+    def turn(self, photographs: Path) -> dict[str, Any]:
+        """One run over a folder, from its submission to its last row."""
+        began = time.perf_counter()
+        dataset = read_dataset(
+            str(photographs), labels=Labels(self.recipe), settings=self.settings, labels_from=NO_LABELS
+        )
+        run_id = submit(self.engine, self.recipe, dataset).run_id
+        self.runs.append(run_id)
+        looks = 0
+        while self._is_open(run_id):
+            if looks % 10 == 0:  # as often as `smoothvote watch` does
+                dispatch(self.engine, self.broker, self.settings, run_id=run_id)
+            looks += 1
+            time.sleep(SWEEP / 10)
+        seconds = time.perf_counter() - began
+        with reading(self.engine) as session:
+            state = progress(session, find_run(session, run_id))
+        views = (state.done - state.failed) * len(self.recipe.levels) * 3
+        return {"views": views, "seconds": seconds, "peak_mib": self.peak_mib()}
+
+    def _is_open(self, run_id: str) -> bool:
+        with reading(self.engine) as session:
+            return bool(session.scalar(select(exists().where(Job.run_id == run_id, Job.done_at.is_(None)))))
+
+    def peak_mib(self) -> float:
+        """Of the worker's largest process."""
+        return max(_status(pid, "VmHWM") for pid in _descendants(os.getpid())) / 1024
+
+    def breakdown(self) -> dict[str, float]:
+        """Shares of the lanes' time by stage, of all jobs but those of the first run."""
+        lines = [
+            match for match in map(JOB_LINE.search, (self.folder / "worker.log").read_text().splitlines()) if match
+        ]
+        first = next(at for at, line in enumerate(lines) if f"run {self.runs[1]}" in line.string)
+        lanes = int(re.findall(r"(\d+) lanes", (self.folder / "worker.log").read_text())[-1])
+        stages: defaultdict[str, float] = defaultdict(float)
+        for line in lines[first:]:
+            for part in line["stages"].split(", "):
+                stage, seconds = part.split()
+                # What one thread does while the lanes stand still counts for all of them.
+                stages[stage] += float(seconds) * (lanes if stage in ("claim", "load", "commit") else 1)
+        whole = lanes * sum(float(line["took"]) for line in lines[first:])
+        stages["waiting"] = whole - sum(stages.values())
+        return {stage: round(seconds / whole, 4) for stage, seconds in stages.items()}
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from _descendants(int(child))
+
+
+def _status(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
+
+
+def in_own_process(name: str, recipe: Recipe, files: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """One turn of a variant. A worker's allocator is set as the worker sets it; a user's script has its own."""
+    task = folder / "task.json"
+    task.write_text(
+        json.dumps({"recipe": recipe.content(), "files": [str(file) for file in files], "home": str(folder / "kept")})
+    )
+    environment = os.environ | (KEEP_MEMORY if name in ("in_process", "bare_model") else {})
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.variants", name, str(task)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise click.ClickException(f"{name}: {done.stderr.strip()}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare_labels(engine: Engine, runs: Sequence[str], recipe: Recipe, photographs: Path) -> dict[str, int]:
+    """Stored labels against those of eager fp32 on the plain way from pixels to views."""
+    import torch
+
+    from worker import noise
+    from worker.images import decode
+    from worker.models import load
+    from worker.views import plain_views
+
+    model = load(recipe)
+    preprocessing = model.preprocessing
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    network = model.network.to(memory_format=torch.channels_last)
+    different = compared = 0
+    for run_id in runs:
+        with reading(engine) as session:
+            named = select(Image.path, Image.id).join(Run, Run.dataset_id == Image.dataset_id).where(Run.id == run_id)
+            images = dict(session.execute(named).all())
+            stored = {
+                (row.image_id, row.sigma): (row.label_ns, row.label_ss, row.label_ds)
+                for row in session.scalars(select(Prediction).where(Prediction.run_id == run_id))
+            }
+        for path, image_id in images.items():
+            file = next(photographs.glob(f"*/{path}"))
+            pixels = decode(file.read_bytes(), grayscale=recipe.grayscale, max_pixels=10**9)
+            epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.values.shape[:2])
+            with torch.inference_mode():
+                views = plain_views(pixels, epsilon, recipe, preprocessing, range(3 * len(recipe.levels)))
+                batch = ((views - mean) / std).contiguous(memory_format=torch.channels_last)
+                labels = network(batch).argmax(dim=1).view(-1, 3).tolist()
+            for sigma, of_level in zip(recipe.levels, labels, strict=True):
+                pairs = list(zip(stored[image_id, sigma], of_level, strict=True))
+                compared += len(pairs)
+                different += sum(ours != theirs for ours, theirs in pairs)
+    return {"compared": compared, "different": different}
+
+
+def recipe_of(model: str, weights: str | None, precision: str, folder: Path) -> Recipe:
+    """The recipe; with random weights, of a checkpoint that holds them."""
+    if weights != "random":
+        return make_recipe(model=model, weights=weights, precision=precision)
+    import torch
+    from torchvision import models
+
+    from db.flags import recipe_from
+
+    torch.manual_seed(0)
+    file = folder / "random.pth"
+    torch.save(models.get_model(model.removeprefix("torchvision/"), weights=None).state_dict(), file)
+    return recipe_from(preset=None, classes=None, model=str(file), arch=model, precision=precision)
+
+
+def print_table(variants: dict[str, Turns]) -> None:
+    """A line a variant."""
+    table = Table("variant", "views/s", "spread", "of (e)", "ready, s", "peak, MiB")
+    for name, said in NAMES.items():
+        turns = variants[name]
+        ready = "–" if not turns.ready else f"{statistics.median(turns.ready):.1f}"
+        table.add_row(
+            said, f"{turns.rate:.1f}", f"{min(turns.rates):.1f}–{max(turns.rates):.1f}",
+            f"{turns.rate / variants['bare_model'].rate:.3f}", ready, f"{max(turns.peak_mib):.0f}",
+        )  # fmt: skip
+    Console(width=120).print(table)
+
+
+def measure(photographs: Path, recipe: Recipe, folder: Path, turns: int, *, labels: bool) -> dict[str, Any]:
+    """All variants, in turn; prints as it goes."""
+    parts = sorted(photographs.iterdir())
+    variants = {name: Turns() for name in NAMES}
+    with ExitStack() as stack:
+        began = time.perf_counter()
+        ours = EndToEnd(folder / "home", recipe, stack)
+        ours.turn(folder / "first")
+        variants[END_TO_END].ready.append(time.perf_counter() - began)
+        for number in range(turns):
+            files = sorted(parts[number].iterdir())
+            for name in NAMES:
+                said = (
+                    ours.turn(parts[number])
+                    if name == END_TO_END
+                    else in_own_process(name, recipe, files, folder)
+                )  # fmt: skip
+                variants[name].add(said)
+                click.echo(f"turn {number + 1}: {name} {said['views'] / said['seconds']:.1f} views/s", err=True)
+        print_table(variants)
+        rates = {name: turn.rate for name, turn in variants.items()}
+        found: dict[str, Any] = {
+            "variants": {name: turn.as_json() for name, turn in variants.items()},
+            "ratios": {
+                f"{END_TO_END}/{name}": round(rates[END_TO_END] / rate, 3) for name, rate in rates.items() if name != END_TO_END
+            },
+            "breakdown": ours.breakdown(),
+        }  # fmt: skip
+        click.echo("ratios: " + ", ".join(f"{name} {ratio}" for name, ratio in found["ratios"].items()))
+        click.echo("(c) by stage: " + ", ".join(f"{stage} {share:.1%}" for stage, share in found["breakdown"].items()))
+        asked = variants["in_process"].asked
+        of_all = max(asked.values())
+        click.echo("views asked of: " + ", ".join(f"{name} {views / of_all:.2%}" for name, views in asked.items()))
+        if labels:
+            found["labels"] = compare_labels(ours.engine, ours.runs[1:], recipe, photographs)
+            click.echo("labels: {different} of {compared} differ from eager fp32".format(**found["labels"]))
+    return found
+
+
+@click.command()
+@click.argument("images", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default="efficientnet_lite0", show_default=True)
+@click.option("--weights", help="As for smoothvote run; or random, for a torchvision model.")
+@click.option("--precision", type=click.Choice(["exact", "bf16"]), default="exact", show_default=True)
+@click.option("--limit", type=click.IntRange(10), default=500, show_default=True, help="Photographs, at most.")
+@click.option("--turns", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--labels", is_flag=True, help="Compare all stored labels with eager fp32's.")
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+def main(
+    images: Path, model: str, weights: str | None, precision: str, limit: int, turns: int, labels: bool, file: Path | None
+) -> None:  # fmt: skip
+    """Compare smoothvote on the photographs of a folder with the bare model, and with what people write by hand."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        found = sorted(path for path in images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:limit]
+        if len(found) < 10:
+            raise click.ClickException(f"{images} has {len(found)} photographs: ten are wanted")
+        for number, path in enumerate(found):
+            part = folder / "parts" / str(number % turns)
+            part.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, part / path.name)
+        (folder / "first").mkdir()
+        for path in found[:4]:
+            shutil.copy(path, folder / "first" / path.name)
+        recipe = recipe_of(model, weights, precision, folder)
+        result = measure(folder / "parts", recipe, folder, turns, labels=labels)
+    if file:
+        file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
