@@ -210,12 +210,23 @@ def names(recipe: Recipe, engine: str = "auto", **given: object) -> list[str]:
 def test_on_a_cpu_openvino_answers_and_with_amx_in_bfloat16_first(
     checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(assembly, "native_bf16", lambda: True)
     monkeypatch.setattr(assembly, "fast_bf16", lambda: False)
     assert names(checkpoint) == ["openvino f32"]
     monkeypatch.setattr(assembly, "fast_bf16", lambda: True)
     assert names(checkpoint) == ["openvino bf16", "openvino f32"]
     assert names(checkpoint.model_copy(update={"precision": "bf16"})) == ["openvino bf16"]
     assert names(checkpoint, "eager") == ["eager f32"]
+
+
+def test_a_cpu_without_bfloat16_computes_it_eagerly_and_never_float32_in_its_name(
+    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "native_bf16", lambda: False)
+    low = checkpoint.model_copy(update={"precision": "bf16"})
+    assert names(low) == ["eager bf16"]
+    with pytest.raises(Refusal, match="does not compute in bfloat16 on this CPU"):
+        names(low, "openvino")
 
 
 def test_without_openvino_it_is_eager(checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

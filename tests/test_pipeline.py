@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
 from worker.classifier import Classifier, DeviceLost, Pass, choose_device
 from worker.engines import Eager, Normalised
@@ -173,6 +174,19 @@ def test_a_device_that_is_lost_is_no_images_fault() -> None:
     images = [(0, source(flat(1, 0, 0))), (1, source_with_news)]
     with pytest.raises(DeviceLost, match="illegal memory access"):
         list(predict(images, CALM, classifier(ByBrightness())))
+
+
+def test_memory_that_the_plain_engine_lacks_is_no_images_fault() -> None:
+    class Starved:
+        name = "eager f32"
+
+        def logits(self, views: torch.Tensor) -> torch.Tensor:
+            raise MemoryError
+
+    sure = classifier(ByBrightness())
+    unsure = Classifier(PLAIN, "0" * 64, [Pass(sure.passes[0].engine, 2)], Starved(), device=CPU, batch_size=6)
+    with pytest.raises(Refusal, match="out of memory on cpu"):
+        list(predict([(0, source(flat(1, 0, 0))), (1, source(flat(0, 9, 0)))], CALM, unsure))
 
 
 def test_a_file_that_changes_between_two_looks_is_a_failure() -> None:

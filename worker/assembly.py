@@ -15,8 +15,9 @@ from db.errors import Refusal, one_line
 from db.recipe import METHOD, Preprocessing, Recipe
 from worker.bounds import SMALLEST, bound_of, logits_of, sample_views
 from worker.classifier import CLOSE_BATCH, Classifier, Pass
-from worker.engines import Compiled, Eager, Engine, Normalised, OpenVino, convert, fast_bf16
+from worker.engines import Compiled, Eager, Engine, Normalised, OpenVino, convert, fast_bf16, native_bf16
 from worker.lanes import spread
+from worker.memory import ran_out
 from worker.models import Model, load
 from worker.smoothing import VIEWS
 
@@ -92,13 +93,14 @@ def _engines(
     others do on the same cores, would choose by chance.
     """
     on_cpu, exact = place.device.type == "cpu", recipe.precision == "exact"
-    if wanted == "openvino" and not (on_cpu and find_spec("openvino")):
-        raise Refusal(
-            "the engine openvino is not installed here: pip install 'smoothvote[openvino]'"
-            if on_cpu
-            else "the engine openvino is for CPUs: SMOOTHVOTE_ENGINE=auto takes the best for each device"
-        )
-    if on_cpu and wanted in ("auto", "openvino") and find_spec("openvino"):
+    if wanted == "openvino":
+        if not on_cpu:
+            raise Refusal("the engine openvino is for CPUs: SMOOTHVOTE_ENGINE=auto takes the best for each device")
+        if not find_spec("openvino"):
+            raise Refusal("the engine openvino is not installed here: pip install 'smoothvote[openvino]'")
+        if not exact and not native_bf16():
+            raise Refusal("the engine openvino does not compute in bfloat16 on this CPU; --precision exact needs none")
+    if on_cpu and wanted in ("auto", "openvino") and find_spec("openvino") and (exact or native_bf16()):
         try:
             converted = convert(network, model.preprocessing.crop, _kept_at(home, recipe, model))
         except Exception as error:
@@ -132,7 +134,12 @@ def _passes(
     passes: list[Pass] = []
     views = sample_views(preprocessing, place.device)
     close = CLOSE_BATCH[place.device.type]
-    expected = _logits_of(plain, views, close, place)
+    try:
+        expected = _logits_of(plain, views, close, place)
+    except (RuntimeError, MemoryError) as error:
+        if ran_out(error):
+            raise Refusal(f"not enough memory on {place.device} for {recipe.model}: {one_line(error)}") from None
+        raise
     for engine in engines:
         try:
             bound = bound_of(_logits_of(engine, views, close if passes else place.batch_size, place), expected)

@@ -186,6 +186,13 @@ def _sum_of(file: Path) -> str:
     return digest.hexdigest()
 
 
+def native_bf16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this CPU when told to: where it cannot, it takes float32 in silence."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def fast_bf16() -> bool:
     """Whether this CPU multiplies matrices of bfloat16 many times as fast as of float32: with Intel's AMX, six times.
 

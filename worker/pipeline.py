@@ -82,11 +82,21 @@ class Group:
             views = usable[0][1].views if len(usable) == 1 else torch.cat([drawn.views for _, drawn in usable])
             answers = self.classifier.predict(views)  # (images · levels · 3,) each
         for (image_id, drawn), of_image in zip(usable, _split(answers, len(usable)), strict=True):
-            with self._blaming(image_id, found, odd):
-                self._answer_plainly(drawn, of_image)
-                if not of_image.confidences.isfinite().all():
-                    raise Unusable("not_finite", "the model's outputs are not numbers")
+            close = of_image.close.nonzero().flatten()
+            if len(close):
+                plain: list[torch.Tensor] = []
+                with self._blaming(image_id, found, odd), self.watch.on("close"):
+                    plain.append(self._draw_plainly(drawn, close.tolist()))
+                if not plain:
+                    continue
+                with self.watch.on("close"):
+                    for column, value in zip(of_image, self.classifier.predict_plainly(plain[0]), strict=True):
+                        column[close] = value
+            if of_image.confidences.isfinite().all():
                 found.predicted.extend(_rows(image_id, self.recipe, of_image))
+            else:
+                message = "the model's outputs are not numbers"
+                found.failed.append(Failed(image_id=image_id, code="not_finite", message=message))
         return found, odd
 
     @contextmanager
@@ -115,20 +125,13 @@ class Group:
     def _noise(self, pixels: Pixels) -> torch.Tensor:
         return noise.draw(pixels.digest, self.recipe.seed, *pixels.values.shape[:2])
 
-    def _answer_plainly(self, drawn: "Drawn", answers: Answers) -> None:
-        """Puts in eager fp32's own answers, on the plain way from the pixels on, where it is close."""
-        close = answers.close.nonzero().flatten()
-        if not len(close):
-            return
+    def _draw_plainly(self, drawn: "Drawn", close: list[int]) -> torch.Tensor:
+        """Those views of an image that no engine could decide, for eager fp32 to have its own say on."""
         pixels = drawn.source()  # once more: to keep those of all would take gigabytes
         if pixels.digest != drawn.digest:
             raise Unusable("changed", "the file changed while it was worked on: submit again")
-        with self.watch.on("close"), _room_for(pixels, self.classifier.device):
-            views = plain_views(
-                pixels, self._noise(pixels), self.recipe, self.classifier.preprocessing, close.tolist()
-            )  # fmt: skip
-            for column, value in zip(answers, self.classifier.predict_plainly(views), strict=True):
-                column[close] = value
+        with _room_for(pixels, self.classifier.device):
+            return plain_views(pixels, self._noise(pixels), self.recipe, self.classifier.preprocessing, close)
 
 
 class Drawn(NamedTuple):
