@@ -20,6 +20,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,9 @@ NAMES = {
     "in_process": "(d) smoothvote, in a process, without them",
     "bare_model": "(e) the bare model on ready-made batches",
 }
-JOB_LINE = re.compile(r"job \d+ of run .*? (?P<images>\d+) images, .* (?P<took>[\d.]+) s \((?P<stages>.*)\)")
+JOB_LINE = re.compile(
+    r"(?P<ended>[\d-]+ [\d:,]+) .* job \d+ of run (?P<run>\S+): .* (?P<took>[\d.]+) s \((?P<stages>.*)\)"
+)
 
 
 @dataclass
@@ -141,20 +145,28 @@ class EndToEnd:
 
     def breakdown(self) -> dict[str, float]:
         """Shares of the lanes' time by stage, of all jobs but those of the first run."""
-        lines = [
-            match for match in map(JOB_LINE.search, (self.folder / "worker.log").read_text().splitlines()) if match
-        ]
-        first = next(at for at, line in enumerate(lines) if f"run {self.runs[1]}" in line.string)
-        lanes = int(re.findall(r"(\d+) lanes", (self.folder / "worker.log").read_text())[-1])
+        log = (self.folder / "worker.log").read_text()
+        jobs = [match for match in map(JOB_LINE.match, log.splitlines()) if match and match["run"] in self.runs[1:]]
+        lanes = int(re.findall(r"(\d+) lanes", log)[-1])
         stages: defaultdict[str, float] = defaultdict(float)
-        for line in lines[first:]:
-            for part in line["stages"].split(", "):
+        for job in jobs:
+            for part in job["stages"].split(", "):
                 stage, seconds = part.split()
                 # What one thread does while the lanes stand still counts for all of them.
                 stages[stage] += float(seconds) * (lanes if stage in ("claim", "load", "commit") else 1)
-        whole = lanes * sum(float(line["took"]) for line in lines[first:])
-        stages["waiting"] = whole - sum(stages.values())
+        in_jobs = lanes * sum(float(job["took"]) for job in jobs)
+        stages["waiting"] = in_jobs - sum(stages.values())
+        stages["between jobs"] = lanes * sum(
+            (_ended(job) - _ended(before)).total_seconds() - float(job["took"])
+            for before, job in pairwise(jobs)
+            if before["run"] == job["run"]
+        )
+        whole = sum(stages.values())
         return {stage: round(seconds / whole, 4) for stage, seconds in stages.items()}
+
+
+def _ended(job: re.Match[str]) -> datetime:
+    return datetime.strptime(job["ended"], "%Y-%m-%d %H:%M:%S,%f")
 
 
 def _descendants(pid: int) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """Engines: the labels of eager fp32, however they are computed."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -72,6 +73,27 @@ def test_an_answer_hangs_neither_on_the_lane_nor_on_the_other_views(network: nn.
         return engine.logits(views)[0]
 
     assert all(found.equal(alone) for found in spread(ask, range(2), lanes=2, threads=1))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells what a thread is bound to")
+def test_no_thread_is_bound_to_a_core_which_other_workers_would_be_bound_to_as_well(
+    network: nn.Module, views: torch.Tensor
+) -> None:
+    engine = OpenVino(convert(network, 16, None), "f32", lanes=2, threads=2)
+    engine.logits(views)
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            engine.logits(views)
+
+    busy, seen = threading.Thread(target=ask), set[frozenset[int]]()
+    busy.start()
+    for _ in range(200):
+        seen.update(frozenset(os.sched_getaffinity(int(task))) for task in os.listdir("/proc/self/task"))
+    over.set()
+    busy.join()
+    assert seen == {frozenset(os.sched_getaffinity(0))}
 
 
 def test_a_converted_model_is_kept_and_taken_again(

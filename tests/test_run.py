@@ -43,6 +43,12 @@ def expected(embedded: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
     return rows("latest", cwd=embedded[0])
 
 
+@pytest.fixture(autouse=True)
+def eager(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs but that one are by eager PyTorch: it starts sooner, and must give the rows of the best engine."""
+    monkeypatch.setenv("SMOOTHVOTE_ENGINE", "eager")
+
+
 @contextmanager
 def workers(count: int, *, cwd: Path, env: dict[str, str]) -> Iterator[list[subprocess.Popen[bytes]]]:
     with (cwd / "workers.log").open("wb") as log:

@@ -102,6 +102,8 @@ class OpenVino:
             "NUM_STREAMS": lanes,
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
+            # Each process would pin its threads to the same first cores: a second worker here would add nothing.
+            "ENABLE_CPU_PINNING": False,
         }
         self._lanes = lanes
         self._requests: dict[tuple[int, ...], queue.LifoQueue[Any]] = {}

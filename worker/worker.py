@@ -98,7 +98,7 @@ class Worker:
         images = claim.last - claim.first + 1
         said = f"{images} images, {len(found.failed)} of them without prediction" if stored else "another was first"
         took = time.monotonic() - began
-        logger.info("job %d of run %s: %s, %.1f s (%s)", job_id, claim.run_id, said, took, watch)
+        logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
 
     def _compute(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
         with watch.on("claim"):
