@@ -166,10 +166,8 @@ def _kept_at(home: Path | None, recipe: Recipe, model: Model) -> Path | None:
     """The file of a converted model: named by all that it is made of."""
     if home is None:
         return None
-    import openvino
-
     made_of = [
-        METHOD, recipe.arch or recipe.model, model.weights_sha256, str(model.preprocessing), openvino.__version__,
-        torch.__version__, *(version(package) for package in ("timm", "torchvision")),
+        METHOD, recipe.arch or recipe.model, model.weights_sha256, str(model.preprocessing),
+        *(version(package) for package in ("openvino", "torch", "timm", "torchvision")),
     ]  # fmt: skip
     return home / "engines" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}.xml"

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import queue
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,15 +130,24 @@ class OpenVino:
             requests.put(request)
 
     def _compile(self, shape: tuple[int, ...]) -> "queue.LifoQueue[Any]":
-        import openvino
-
         model = self._model.clone()
         model.reshape(list(shape))
-        compiled = openvino.Core().compile_model(model, "CPU", self._options)
+        compiled = openvino().Core().compile_model(model, "CPU", self._options)
         requests: queue.LifoQueue[Any] = queue.LifoQueue()
         for _ in range(self._lanes):
             requests.put(compiled.create_infer_request())
         return requests
+
+
+def openvino() -> Any:
+    """The package, without the one beside it that tells OpenVINO's makers of each conversion.
+
+    A worker calls its queue, its database and its images, and nobody else.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as where it is not installed
+    import openvino as package
+
+    return package
 
 
 def convert(network: nn.Module, crop: int, file: Path | None) -> Any:
@@ -146,13 +156,11 @@ def convert(network: nn.Module, crop: int, file: Path | None) -> Any:
     Raises:
         Exception: of whatever kind, if PyTorch cannot export this network, or OpenVINO not take it.
     """
-    import openvino
-
     if file and _is_whole(file):
-        return openvino.Core().read_model(file)
+        return openvino().Core().read_model(file)
     sample = torch.rand(2, 3, crop, crop)
     exported = torch.export.export(network, (sample,), dynamic_shapes=({0: torch.export.Dim("views")},))
-    model = openvino.convert_model(exported)
+    model = openvino().convert_model(exported)
     if file:
         try:
             _keep(model, file)
@@ -162,12 +170,10 @@ def convert(network: nn.Module, crop: int, file: Path | None) -> Any:
 
 
 def _keep(model: Any, file: Path) -> None:
-    import openvino
-
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as made:
         new = Path(made, file.name)
-        openvino.save_model(model, new, compress_to_fp16=False)
+        openvino().save_model(model, new, compress_to_fp16=False)
         new.with_suffix(".sha256").write_text(_sum_of(new))
         for suffix in (".bin", ".xml", ".sha256"):
             os.replace(new.with_suffix(suffix), file.with_suffix(suffix))
@@ -190,9 +196,7 @@ def _sum_of(file: Path) -> str:
 
 def native_bf16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this CPU when told to: where it cannot, it takes float32 in silence."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def fast_bf16() -> bool:
