@@ -1,6 +1,6 @@
 """Smoothing: the three views of an image. Before resizing, in [0,1] pixels: that is the article's order."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import torch
 from kornia.filters import gaussian_blur2d
@@ -10,27 +10,20 @@ from worker.images import Unusable
 VIEWS = ("ns", "ss", "ds")
 
 
-class Views(NamedTuple):
-    """No smoothing, single smoothing, double smoothing: each (3, H, W)."""
-
-    ns: torch.Tensor
-    ss: torch.Tensor
-    ds: torch.Tensor
-
-
-def smooth(image: torch.Tensor, kernel_size: int, kernel_sigma: float) -> Views:
+def smooth(image: torch.Tensor, kernel_size: int, kernel_sigma: float) -> Iterator[torch.Tensor]:
     """The views of a (3, H, W) image, each the one before it under a Gaussian with reflected border.
 
-    Two passes of 5×5 reach 9×9 pixels (the article says 7×7).
+    One at a time: of a large image each takes a gigabyte. Two passes of 5×5 reach 9×9 pixels (the article says 7×7).
 
     Raises:
         Unusable: too_small, if there is too little of it for its border to be reflected.
     """
     height, width = image.shape[-2:]
     check_size(height, width, kernel_size)
-    once = blur(image[None], (kernel_size, kernel_size), kernel_sigma)
-    twice = blur(once, (kernel_size, kernel_size), kernel_sigma)
-    return Views(image, once[0], twice[0])
+    yield image
+    for _ in VIEWS[1:]:
+        image = blur(image[None], (kernel_size, kernel_size), kernel_sigma)[0]
+        yield image
 
 
 def blur(images: torch.Tensor, kernel: tuple[int, int], sigma: float) -> torch.Tensor:

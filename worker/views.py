@@ -20,7 +20,7 @@ from db.recipe import Preprocessing, Recipe
 from worker import noise
 from worker.images import Pixels, to_unit
 from worker.preprocess import check_sides, crop_offset, fit, resized_sides
-from worker.smoothing import VIEWS, blur, check_size
+from worker.smoothing import VIEWS, blur, check_size, smooth
 
 
 def draw_views(
@@ -67,14 +67,10 @@ def plain_views(
     image = pixels.image
     found = {}
     for level in {number // len(VIEWS) for number in wanted}:
-        # One view at a time, and fitted at once: of a large image each takes a gigabyte.
-        view = noise.add(image, epsilon, recipe.levels[level])
-        check_size(image.shape[-2], image.shape[-1], recipe.kernel_size)
-        for number in range(level * len(VIEWS), (level + 1) * len(VIEWS)):
-            if number % len(VIEWS):
-                view = blur(view[None], (recipe.kernel_size, recipe.kernel_size), recipe.kernel_sigma)[0]
-            if number in wanted:
-                found[number] = fit(view, preprocessing)
+        noisy = noise.add(image, epsilon, recipe.levels[level])
+        for view, smoothed in enumerate(smooth(noisy, recipe.kernel_size, recipe.kernel_sigma)):
+            if (number := level * len(VIEWS) + view) in wanted:
+                found[number] = fit(smoothed, preprocessing)
     return torch.stack([found[number] for number in wanted])
 
 
