@@ -71,7 +71,7 @@ def check_device(settings: Settings) -> Finding:
 
 def _engine() -> str:
     if find_spec("openvino") is None:
-        return "eager PyTorch (several times as fast: pip install 'smoothvote[openvino]')"
+        return "eager PyTorch (OpenVINO is faster: pip install 'smoothvote[openvino]')"
     return f"openvino {version('openvino')}"
 
 
