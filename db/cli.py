@@ -127,7 +127,7 @@ def images(run: str, level: float | None, outcome: Any, form: str) -> None:
     """List the images behind a rate of RUN: by noise level and outcome."""
     from db.classes import class_names
     from db.formats import format_images
-    from db.report import images as read_images
+    from db.outcomes import images as read_images
     from db.runs import find_run
     from db.session import connect, reading
     from db.settings import load_settings

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from db import article
-from db.report import COUNTS, RATES, ImageOutcome, Level, Report
+from db.outcomes import ImageOutcome
+from db.report import COUNTS, RATES, Level, Report
 from db.stats import CONFIDENCE, Rate
 
 #: What a person reads in a table's head.

@@ -9,7 +9,8 @@ from db import store
 from db.cli import FORMATS
 from db.errors import WrongUse
 from db.formats import format_report, to_json
-from db.report import Report, images, report
+from db.outcomes import images
+from db.report import Report, report
 from db.runs import find_run, list_runs, progress
 from db.session import reading, writing
 
