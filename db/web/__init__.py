@@ -1,0 +1,1 @@
+"""The record as web pages: read-only, served locally."""
