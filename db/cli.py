@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from db.errors import INCOMPLETE
+from db.stats import INTERVALS
 
 FORMATS = click.Choice(["table", "csv", "json", "markdown", "latex"])
 
@@ -71,36 +72,68 @@ def status(run: str, as_json: bool) -> None:
     raise SystemExit(0 if state.complete else INCOMPLETE)
 
 
+#: How a report is shown, by every command that ends in one.
+REPORT_FLAGS = (
+    click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print."),
+    click.option("--interval", type=click.Choice(INTERVALS), default="wilson", show_default=True, help="Of the rates: the usual, or the exact, which is longer."),
+    click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the rates against noise: .png, .svg or .pdf."),
+    click.option("--risk-coverage", type=click.Path(path_type=Path), metavar="FILE", help="Also draw risk against coverage, the vote's and its rival's."),
+)  # fmt: skip
+
+
+def report_flags(command: Any) -> Any:
+    """Gives a command the flags of a report."""
+    for flag in reversed(REPORT_FLAGS):
+        command = flag(command)
+    return command
+
+
+def check_plots(**files: Path | None) -> None:
+    """Says before the work, not after it, that a picture cannot be written there."""
+    for flag, file in files.items():
+        if file:
+            from db.plots import check_plot_file
+
+            check_plot_file(file, flag.replace("_", "-"))
+
+
 @click.command()
 @click.argument("run", default="latest")
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw it: .png, .svg or .pdf.")
-def report(run: str, form: str, plot: Path | None) -> None:
-    """Accuracy and reject rate of RUN at each noise level. Ends with 3 while it is incomplete.
+@report_flags
+def report(run: str, form: str, interval: Any, plot: Path | None, risk_coverage: Path | None) -> None:
+    """Accuracy and reject rate of RUN at each noise level, and whether the vote pays.
 
-    RUN is an id, the beginning of one, a name, or `latest`.
+    RUN is an id, the beginning of one, a name, or `latest`. Ends with 3 while the run is incomplete.
     """
-    show_report(run, form, plot)
+    show_report(run, form, interval=interval, plot=plot, risk_coverage=risk_coverage)
 
 
-def show_report(run: str, form: str, plot: Path | None) -> None:
+def show_report(
+    run: str, form: str, *, interval: Any = "wilson", plot: Path | None = None, risk_coverage: Path | None = None
+) -> None:
     """Prints a report; ends with INCOMPLETE if it is."""
     from db.formats import format_report
     from db.report import report as read_report
     from db.runs import find_run
     from db.session import connect, reading
     from db.settings import load_settings
+    from db.tally import summarise
 
-    if plot:
-        from db.plots import check_plot_file, plot_report
-
-        check_plot_file(plot)
-    with reading(connect(load_settings())) as session:
-        found = read_report(session, find_run(session, run))
+    check_plots(plot=plot, risk_coverage=risk_coverage)
+    engine = connect(load_settings())
+    with reading(engine) as session:
+        wanted = find_run(session, run)
+    summarise(engine, wanted)
+    with reading(engine) as session:
+        found = read_report(session, find_run(session, wanted.id), interval=interval)
     click.echo(format_report(found, form))
-    if plot:
-        plot_report(found, plot)
-        click.echo(f"wrote {plot}", err=True)
+    if plot or risk_coverage:
+        from db.plots import plot_report, plot_risk_coverage
+
+        for draw, file in ((plot_report, plot), (plot_risk_coverage, risk_coverage)):
+            if file:
+                draw(found, file)
+                click.echo(f"wrote {file}", err=True)
     if failed := max(level.failed for level in found.levels):
         click.echo(f"{failed} images failed: smoothvote images {found.run.id} --outcome failed", err=True)
     if not found.complete:

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from db import article
 from db.outcomes import ImageOutcome
-from db.report import COUNTS, RATES, Level, Report
+from db.report import COUNTS, RATES, Level, OperatingPoint, Report, Tested
 from db.stats import CONFIDENCE, Rate
+from db.verdict import verdict
 
 #: What a person reads in a table's head.
 TITLES = {
@@ -26,12 +27,16 @@ TITLES = {
     "acc_maj_overall": "Acc Maj overall",
     "reject_rate": "Reject",
     "coverage": "Coverage",
+    "unanimous_rate": "All agree",
+    "agree_ss": "SS = NS",
+    "agree_ds": "DS = NS",
 }
-LEGEND = (
-    "NS, SS, DS: the image unsmoothed, smoothed once, twice. Acc Maj: right among the accepted; "
-    "overall: right among all, a reject counting as wrong. "
-    f"After each rate: its {CONFIDENCE:.0%} Wilson interval."
-)
+#: The rates that a table shows, and those of a run without labels.
+SHOWN = RATES[:6]
+SHOWN_UNLABELLED = ("reject_rate", "unanimous_rate", "agree_ss", "agree_ds")
+INTERVAL_NAMES = {"wilson": "Wilson", "clopper-pearson": "Clopper–Pearson"}
+POINT_NAMES = {"unanimous": "3 of 3 agree", "majority": "2 of 3 agree", "always": "always"}
+OTHER_NAMES = {"ss": "SS − NS", "ds": "DS − NS", "maj": "vote − NS"}
 
 
 def format_report(report: Report, form: str) -> str:
@@ -61,6 +66,8 @@ def to_json(report: Report) -> dict[str, Any]:
             "cancelled": run.cancelled_at is not None,
         },
         "complete": report.complete,
+        "interval": report.interval,
+        "verdict": verdict(report),
         "levels": [_level_json(level) for level in report.levels],
     }
 
@@ -68,11 +75,46 @@ def to_json(report: Report) -> dict[str, Any]:
 def _level_json(level: Level) -> dict[str, Any]:
     values: dict[str, Any] = {"sigma": level.sigma} | {name: getattr(level, name) for name in COUNTS}
     for name in RATES:
-        share = level.rate(name)
-        values[name] = share and share.value
-        values[f"{name}_ci"] = share and [share.low, share.high]
-        values[f"{name}_count"] = [share.hits, share.of] if share else None
-    return values
+        values |= rate_json(name, level.rate(name))
+    return values | {
+        "saved": level.saved,
+        "lost": level.lost,
+        "against_ns": {view: tested and tested_json(tested) for view, tested in level.against_ns.items()},
+        "operating_points": [_point_json(point) for point in level.operating_points],
+        "risk_coverage": {"vote": level.curve_vote, "confidence": level.curve_confidence},
+        "verdict": level.verdict,
+    }
+
+
+def _point_json(point: OperatingPoint) -> dict[str, Any]:
+    rival = None
+    if point.rival and point.against_rival:
+        rival = rate_json("accuracy", point.rival) | tested_json(point.against_rival)
+    coverage = point.coverage and point.coverage.value
+    return {"name": point.name, "coverage": coverage, **rate_json("accuracy", point.accuracy), "rival": rival}
+
+
+def rate_json(name: str, share: Rate | None) -> dict[str, Any]:
+    """A rate under its name, with its interval and its counts; null where it is of nothing."""
+    return {
+        name: share and share.value,
+        f"{name}_ci": share and [share.low, share.high],
+        f"{name}_count": share and [share.hits, share.of],
+    }
+
+
+def tested_json(tested: Tested) -> dict[str, Any]:
+    """A paired difference and its test as plain data."""
+    pair = tested.pair
+    return {
+        "only_first": pair.only_first,
+        "only_second": pair.only_second,
+        "of": pair.of,
+        "difference": pair.difference,
+        "difference_ci": [pair.low, pair.high],
+        "p": pair.p,
+        "p_holm": tested.p_holm,
+    }
 
 
 def headline(report: Report) -> str:
@@ -89,15 +131,80 @@ def headline(report: Report) -> str:
 
 def _table(report: Report) -> str:
     table = Table()
-    for title in ("σ", "images", *(f"{name}" for name in _shown_counts(report))):
+    shown = _shown_rates(report)
+    for title in ("σ", "images", *_shown_counts(report), *(TITLES[name] for name in shown)):
         table.add_column(title, justify="right")
-    for name in RATES[:-1]:
-        table.add_column(TITLES[name], justify="right")
     for level in report.levels:
         counts = [str(getattr(level, name)) for name in _shown_counts(report)]
-        rates = [_with_ends(level.rate(name)) for name in RATES[:-1]]
+        rates = [_with_ends(level.rate(name)) for name in shown]
         table.add_row(f"{level.sigma:g}", str(level.expected), *counts, *rates)
-    return render(table, above=headline(report), below=LEGEND)
+    said = [render(table, above=headline(report), below=legend(report))]
+    for title, head, rows, below in _tests(report):
+        table = Table()
+        for name in head:
+            table.add_column(name, justify="left" if name == "accepted" else "right")
+        for row in rows:
+            table.add_row(*row)
+        said.append(render(table, above=title, below=below))
+    return "\n\n".join([*said, "\n".join(textwrap.wrap(verdict(report), 120))])
+
+
+def legend(report: Report) -> str:
+    """What the columns of the report's rates mean."""
+    interval = f"After each rate: its {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} interval."
+    if not _labelled(report):
+        return f"Of three views, unsmoothed (NS), smoothed once (SS) and twice (DS). Reject: no two agree. {interval}"
+    return (
+        "NS, SS, DS: the image unsmoothed, smoothed once, twice. Acc Maj: right among the accepted; "
+        f"overall: right among all, a reject counting as wrong. {interval}"
+    )
+
+
+PAIRS_TITLE = "Against no smoothing: the same images, answered twice"
+POINTS_TITLE = "Against rejecting by softmax: as many images accepted, those of which NS is most confident (the rival)"
+PAIRS_LEGEND = (
+    "Saved: NS wrong, the vote right; lost: NS right, the vote wrong or rejecting. Differences: of the shares that are right, "
+    f"with Newcombe's {CONFIDENCE:.0%} interval of pairs. p: McNemar's exact test, adjusted for the levels (Holm)."
+)
+POINTS_LEGEND = (
+    "Accepted: where so many views agree; always: where none agree, NS decides. Difference: accepted and right, vote less rival, of "
+    "all images; interval and p as above."
+)
+
+
+def _tests(report: Report) -> list[tuple[str, list[str], list[list[str]], str]]:
+    """Title, head, rows and legend of each table of tests; none where nothing is labelled."""
+    if not _labelled(report):
+        return []
+    pairs = [
+        [f"{level.sigma:g}", f"{level.saved}", f"{level.lost}"]
+        + [cell for tested in level.against_ns.values() for cell in _pair_cells(tested)]
+        for level in report.levels
+        if level.labelled
+    ]
+    points = [
+        [f"{level.sigma:g}", POINT_NAMES[point.name]]
+        + [_with_ends(share) for share in (point.coverage, point.accuracy, point.rival)]
+        + [*_pair_cells(point.against_rival)]
+        for level in report.levels
+        if level.labelled
+        for point in level.operating_points
+    ]
+    pairs_head = ["σ", "saved", "lost", *(cell for name in OTHER_NAMES.values() for cell in (name, "p"))]
+    points_head = ["σ", "accepted", "coverage", "accuracy", "rival", "difference", "p"]
+    return [(PAIRS_TITLE, pairs_head, pairs, PAIRS_LEGEND), (POINTS_TITLE, points_head, points, POINTS_LEGEND)]
+
+
+def _pair_cells(tested: Tested | None) -> tuple[str, str]:
+    if tested is None:
+        return "–", "–"
+    pair = tested.pair
+    return f"{pair.difference:+.4f} {pair.low:+.3f} to {pair.high:+.3f}", p_value(tested.p_holm)
+
+
+def p_value(p: float) -> str:
+    """A p-value as papers print it."""
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def plain(text: str) -> str:
@@ -133,6 +240,14 @@ def _shown_counts(report: Report) -> list[str]:
     return ["predicted", *(["labelled"] if unlabelled else []), *others]
 
 
+def _labelled(report: Report) -> bool:
+    return any(level.labelled for level in report.levels) or not any(level.predicted for level in report.levels)
+
+
+def _shown_rates(report: Report) -> Sequence[str]:
+    return SHOWN if _labelled(report) else SHOWN_UNLABELLED
+
+
 def _with_ends(share: Rate | None) -> str:
     return f"{share.value:.4f} {_short(share.low)}–{_short(share.high)}" if share else "–"
 
@@ -152,8 +267,33 @@ def _csv(report: Report) -> str:
                 f"{name}_low": share and share.low,
                 f"{name}_high": share and share.high,
             }
-        rows.append(row)
+        rows.append(row | _tests_csv(level))
     return to_csv(list(rows[0]), rows)
+
+
+def _tests_csv(level: Level) -> dict[str, Any]:
+    row: dict[str, Any] = {"saved": level.saved, "lost": level.lost}
+    for view, tested in level.against_ns.items():
+        row |= _pair_csv(f"{view}_less_ns", tested)
+    for point in level.operating_points:
+        row |= {
+            f"{point.name}_coverage": point.coverage and point.coverage.value,
+            f"{point.name}_accuracy": point.accuracy and point.accuracy.value,
+            f"{point.name}_rival_accuracy": point.rival and point.rival.value,
+        }
+        row |= _pair_csv(f"{point.name}_less_rival", point.against_rival)
+    return row | {"verdict": level.verdict}
+
+
+def _pair_csv(name: str, tested: Tested | None) -> dict[str, Any]:
+    pair = tested and tested.pair
+    return {
+        name: pair and pair.difference,
+        f"{name}_low": pair and pair.low,
+        f"{name}_high": pair and pair.high,
+        f"{name}_p": pair and pair.p,
+        f"{name}_p_holm": tested and tested.p_holm,
+    }
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
@@ -167,14 +307,23 @@ def to_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 def _markdown(report: Report) -> str:
     head = ["σ", *COUNTS, *(TITLES[name] for name in RATES)]
-    lines = [f"**{headline(report)}**", "", _row(head), _row(["---:"] * len(head))]
-    for level in report.levels:
-        counts = [str(getattr(level, name)) for name in COUNTS]
-        lines.append(_row([f"{level.sigma:g}", *counts, *(_with_interval(level.rate(name)) for name in RATES)]))
-    return "\n".join([*lines, "", f"Brackets: {CONFIDENCE:.0%} Wilson interval. Acc Maj is over the accepted."])
+    rows = [
+        [f"{level.sigma:g}", *(str(getattr(level, name)) for name in COUNTS)]
+        + [_with_interval(level.rate(name)) for name in RATES]
+        for level in report.levels
+    ]
+    said = [f"**{headline(report)}**", "", *markdown(head, rows, legend(report))]
+    for title, columns, cells, below in _tests(report):
+        said += ["", *markdown(columns, cells, f"{title}. {below}")]
+    return "\n".join([*said, "", verdict(report)])
 
 
-def _row(cells: list[str]) -> str:
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> list[str]:
+    """Lines of a Markdown table with its caption."""
+    return [_row(head), _row(["---:"] * len(head)), *(_row(row) for row in rows), "", f"Table: {caption}"]
+
+
+def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -184,27 +333,51 @@ def _with_interval(share: Rate | None) -> str:
 
 _LATEX = str.maketrans(
     {char: f"\\{char}" for char in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "σ": r"$\sigma$"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "σ": r"$\sigma$",
+        "−": "$-$",
+        "<": "$<$",
+        "–": "--",
+        "×": r"$\times$",
+    }
 )
 
 
 def _latex(report: Report) -> str:
-    shown = RATES[:-1]
-    lines = [
-        f"% {headline(report)}",
-        r"\begin{tabular}{r" + "r" * (len(shown) + 1) + "}",
-        r"\toprule",
-        r"$\sigma$ & $n$ & " + " & ".join(TITLES[name].translate(_LATEX) for name in shown) + r" \\",
-        r"\midrule",
+    shown = _shown_rates(report)
+    head = ["σ", "n", *(TITLES[name] for name in shown)]
+    rows = [
+        [f"{level.sigma:g}", str(level.predicted), *(_with_interval(level.rate(name)) for name in shown)]
+        for level in report.levels
     ]
-    for level in report.levels:
-        cells = [
-            f"{share.value:.4f} [{share.low:.3f}, {share.high:.3f}]" if (share := level.rate(name)) else "--"
-            for name in shown
-        ]
-        lines.append(" & ".join([f"{level.sigma:g}", str(level.predicted), *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines)
+    said = [
+        f"% {headline(report)}",
+        f"% {verdict(report)}",
+        *latex(head, rows, f"{headline(report)}. {legend(report)}"),
+    ]
+    for title, columns, cells, below in _tests(report):
+        said += ["", *latex(columns, cells, f"{title}. {below}")]
+    return "\n".join(said)
+
+
+def latex(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> list[str]:
+    """Lines of a LaTeX table with its caption, in the manner of booktabs."""
+    lines = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (head, *rows)]
+    return [
+        r"\begin{table}",
+        rf"\caption{{{caption.translate(_LATEX)}}}",
+        r"\begin{tabular}{" + "r" * len(head) + "}",
+        r"\toprule",
+        lines[0],
+        r"\midrule",
+        *lines[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
 
 
 def format_images(found: Iterable[ImageOutcome], form: str, names: dict[int, str]) -> Iterable[str]:

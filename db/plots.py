@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from db.errors import WrongUse
-from db.formats import TITLES, headline
+from db.formats import INTERVAL_NAMES, TITLES, headline
 from db.report import Report
 from db.stats import CONFIDENCE
 
@@ -69,22 +69,82 @@ def plot_report(report: Report, file: Path) -> None:
     rejects.set_xlabel(r"noise level $\sigma$ (standard deviation, pixels in [0, 1])")
     rejects.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
     figure.suptitle(
-        f"{headline(report)}\nbars: {CONFIDENCE:.0%} Wilson interval", fontsize=9, wrap=True, parse_math=False
+        f"{headline(report)}\nbars: {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} interval",
+        fontsize=9,
+        wrap=True,
+        parse_math=False,
     )
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
 
 
-def check_plot_file(file: Path) -> None:
+def plot_risk_coverage(report: Report, file: Path) -> None:
+    """Risk, the share of the accepted that is wrong, against coverage: a panel a level, the vote and its rival.
+
+    El-Yaniv & Wiener (2010), On the foundations of noise-free selective classification. The vote's operating points
+    are marked, with the intervals of their accuracies.
+
+    Raises:
+        WrongUse: for another ending, a folder that is not there, or a run without labels.
+    """
+    check_plot_file(file, "risk-coverage")
+    levels = [level for level in report.levels if level.labelled]
+    if not levels:
+        raise WrongUse(f"--risk-coverage {file}: no image of run {report.run.id} that is predicted has a label")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = min(2, len(levels))
+    rows = -(-len(levels) // columns)
+    size = (4.2 * columns, 3.2 * rows + 1.2)
+    figure, grid = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axes, level in zip(grid.flat, levels, strict=False):
+        curves = (("rejecting by softmax", level.curve_confidence, "acc_ns"), ("the vote", level.curve_vote, "acc_maj"))
+        for name, curve, like in curves:
+            colour, _, dash = LINES[like]
+            axes.plot(*zip(*curve, strict=True), label=name, color=colour, linestyle="--" if like == "acc_ns" else dash)
+        colour, marker, _ = LINES["acc_maj"]
+        for point in level.operating_points:
+            if point.coverage and (share := point.accuracy):
+                ends = [[share.high - share.value], [share.value - share.low]]
+                axes.errorbar(
+                    point.coverage.value,
+                    1 - share.value,
+                    yerr=ends,
+                    color=colour,
+                    marker=marker,
+                    capsize=3,
+                    linewidth=0.8,
+                )
+        axes.set_title(rf"$\sigma$ = {level.sigma:g}, {level.labelled} images", fontsize=10)
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, None)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+    for axes in list(grid.flat)[len(levels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("coverage: share of the images accepted", fontsize=10)
+    figure.supylabel("risk: share of the accepted that is wrong", fontsize=10)
+    figure.suptitle(
+        f"{headline(report)}\nmarks: 3 of 3 agree, 2 of 3 agree, always; bars: their {CONFIDENCE:.0%} intervals",
+        fontsize=9, wrap=True, parse_math=False,
+    )  # fmt: skip
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)
+
+
+def check_plot_file(file: Path, flag: str = "plot") -> None:
     """Says before the work, not after it, that a picture cannot be written there.
 
     Raises:
         WrongUse: for an ending that is not a picture's, or a folder that is not there.
     """
     if file.suffix.lower() not in SUFFIXES:
-        raise WrongUse(f"--plot {file}: end the name in {', '.join(SUFFIXES)}")
+        raise WrongUse(f"--{flag} {file}: end the name in {', '.join(SUFFIXES)}")
     folder = file.absolute().parent
     if not folder.is_dir():
-        raise WrongUse(f"--plot {file}: there is no folder {folder}")
+        raise WrongUse(f"--{flag} {file}: there is no folder {folder}")
     if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
-        raise WrongUse(f"--plot {file}: it cannot be written")
+        raise WrongUse(f"--{flag} {file}: it cannot be written")

@@ -6,6 +6,7 @@
                        |
                        +--(1..n)--> predictions     one for each (run, image, sigma), for ever
                        +--(1..n)--> failures        one for each (run, image) that has no prediction
+                       +--(0..n)--> summaries       one for each level of a complete run: what its predictions add up to
 
 Redis only carries job ids. Losing all of it loses nothing that is here.
 """
@@ -31,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 #: The newest migration: what this code reads and writes. `smoothvote db upgrade` brings a database to it.
-REVISION = "0001"
+REVISION = "0002"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -174,6 +175,18 @@ class Failure(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
     code: Mapped[str]
     message: Mapped[str]
+
+
+class Summary(Base):
+    """Derived from the predictions of a run that is complete, and cannot change: see db/tally.py."""
+
+    __tablename__ = "summaries"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    sigma: Mapped[float] = mapped_column(primary_key=True)
+    #: Of the counting: what an older or newer code counted is counted anew.
+    version: Mapped[int]
+    tally: Mapped[dict[str, Any]]
 
 
 #: Failure codes that a recipe asked for: counted as skipped, not as failed.

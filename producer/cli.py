@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from db.cli import FORMATS, show_report
+from db.cli import check_plots, report_flags, show_report
 from db.errors import SmoothvoteError, WrongUse
 from db.flags import recipe_flags, recipe_from
 
@@ -42,12 +42,9 @@ def dataset_flags(command: Any) -> Any:
     show_default=True,
     help="Worker processes here; 0 leaves it to others.",
 )
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the report: .png, .svg or .pdf."
-)
+@report_flags
 def run(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-        workers: int, form: str, plot: Path | None, **flags: Any) -> None:  # fmt: skip
+        workers: int, form: str, interval: Any, plot: Path | None, risk_coverage: Path | None, **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES here and now: submit, work, watch and report in one. No server is needed.
 
     IMAGES is a folder of class folders, a flat folder, a .csv or .jsonl manifest (file_name,label), or a URL of these.
@@ -56,7 +53,7 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     from db.settings import load_settings
     from producer.run import run_here
 
-    check_plot(plot)
+    check_plots(plot=plot, risk_coverage=risk_coverage)
     settings, recipe = load_settings(), recipe_from(**flags)
     if workers == 0 and settings.broker_url is None:
         raise WrongUse("--workers 0 leaves the work to others, who need a queue: set SMOOTHVOTE_BROKER_URL")
@@ -64,7 +61,8 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     if dry_run:
         describe(recipe, dataset, name, job_size)
         return
-    show_report(run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers), form, plot)
+    run_id = run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers)
+    show_report(run_id, form, interval=interval, plot=plot, risk_coverage=risk_coverage)
 
 
 @click.command()
@@ -157,10 +155,11 @@ def demo(plot: Path, workers: int) -> None:
     from producer.demo import demo_dataset
     from producer.run import run_here
 
-    check_plot(plot)
+    check_plots(plot=plot)
     recipe = make_recipe(model=BUNDLED_MODEL)
     settings = load_settings()
-    show_report(run_here(settings, recipe, demo_dataset(settings), name="demo", workers=workers), "table", plot)
+    run_id = run_here(settings, recipe, demo_dataset(settings), name="demo", workers=workers)
+    show_report(run_id, "table", plot=plot)
 
 
 @click.command()
@@ -234,11 +233,3 @@ def describe(recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: i
         "recipe": recipe.model_dump(mode="json"),
     }
     click.echo(json.dumps(plan, indent=2))
-
-
-def check_plot(plot: Path | None) -> None:
-    """Says before the work, not after it, that a picture cannot be written there."""
-    if plot:
-        from db.plots import check_plot_file
-
-        check_plot_file(plot)

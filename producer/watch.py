@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import runs
 from db.outage import outlast, passes, reason
 from db.session import reading
+from db.tally import summarise
 
 #: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
 Look = Callable[[runs.Progress], None]
@@ -60,6 +61,8 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
             at_first = state.done if at_first is None else at_first
             note = f" · {state.refused_by}: {state.note}" if state.note else ""
             bar.update(task, completed=state.done, failed=state.failed, note=note)
+            if state.complete:
+                outlast(lambda: summarise(engine, run), say)
             if state.complete or state.cancelled:
                 return state
             try:

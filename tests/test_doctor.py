@@ -84,7 +84,7 @@ def test_a_good_database_is_written_to_and_nothing_stays(engine: Engine, setting
     assert state == "ok"
     assert detail.startswith(f"{engine.dialect.name} ")
     assert detail.endswith("can be written to")
-    assert examine(ALL["migrations"], settings) == ("ok", "at revision 0001, which is this code's")
+    assert examine(ALL["migrations"], settings) == ("ok", "at revision 0002, which is this code's")
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(Dataset)) == 0
 
@@ -102,7 +102,7 @@ def test_a_database_newer_than_this_code_is_wrong(engine: Engine, settings: Sett
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     state, detail = examine(ALL["migrations"], settings)
     assert state == "wrong"
-    assert detail.endswith("newer than this code's 0001: install the newer smoothvote")
+    assert detail.endswith("newer than this code's 0002: install the newer smoothvote")
 
 
 @pytest.mark.parametrize("migrated", [True, False])

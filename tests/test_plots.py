@@ -6,8 +6,9 @@ from rows import finish_all, record
 from sqlalchemy import Engine
 
 from db.errors import WrongUse
-from db.plots import LINES, plot_report
-from db.report import RATES, report
+from db.formats import SHOWN
+from db.plots import LINES, plot_report, plot_risk_coverage
+from db.report import report
 from db.runs import find_run
 from db.session import reading
 
@@ -27,7 +28,7 @@ def test_a_report_is_drawn_in_each_format_complete_or_not(
 
 def test_lines_can_be_told_apart_in_grey() -> None:
     assert len({(marker, dash) for _, marker, dash in LINES.values()}) == len(LINES)
-    assert set(LINES) == set(RATES) - {"coverage"}
+    assert set(LINES) == set(SHOWN)
 
 
 def test_the_picture_is_of_a_size_for_print(engine: Engine, tmp_path: Path) -> None:
@@ -45,3 +46,20 @@ def test_a_picture_that_cannot_be_written_is_refused_before_any_work(tmp_path: P
 
     with pytest.raises(WrongUse, match="--plot"):
         check_plot_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg"])
+def test_risk_against_coverage_is_drawn_for_the_vote_and_its_rival(engine: Engine, tmp_path: Path, name: str) -> None:
+    run_id = record(engine, [1, 2, 1, None])
+    finish_all(engine, run_id)
+    with reading(engine) as session:
+        plot_risk_coverage(report(session, find_run(session, run_id)), tmp_path / name)
+    assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_a_run_without_labels_has_no_risk_to_draw(engine: Engine, tmp_path: Path) -> None:
+    run_id = record(engine, [None, None])
+    finish_all(engine, run_id)
+    with reading(engine) as session, pytest.raises(WrongUse, match=r"no image of run .* has a label"):
+        plot_risk_coverage(report(session, find_run(session, run_id)), tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()

@@ -1,0 +1,253 @@
+"""What is counted of a run: by the database, by hand, by pandas, and from what was stored."""
+
+from itertools import count as counter
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rows import LEVELS, failed, jobs, record
+from sqlalchemy import Engine, event, select, text, update
+
+from db import store
+from db.report import Report, report
+from db.runs import RunInfo, find_run
+from db.session import reading, writing
+from db.store import Failed, Predicted
+from db.tables import Image, Prediction, Summary
+from db.tally import Rival, count, summarise, tallies
+from worker.vote import majority
+
+# Some alike, some at the ends, some within one step of the counting.
+CONFIDENCES = st.sampled_from([0.0, 0.0004, 0.25, 0.2503, 0.2507, 0.5, 0.9999999, 1.0]) | st.floats(0, 1)
+CLASSES = st.integers(0, 2)
+VIEWS = st.tuples(CLASSES, CONFIDENCES, CLASSES, CONFIDENCES, CLASSES, CONFIDENCES)
+IMAGES = st.tuples(st.none() | CLASSES, st.sampled_from(["grayscale", "truncated", None, None, None]), VIEWS, VIEWS)
+
+EXAMPLE = counter()
+
+
+def predict(image_id: int, sigma: float, views: tuple[int, float, int, float, int, float]) -> Predicted:
+    ns, sure_ns, ss, sure_ss, ds, sure_ds = views
+    return Predicted(
+        image_id=image_id, sigma=sigma, label_ns=ns, confidence_ns=sure_ns, label_ss=ss, confidence_ss=sure_ss,
+        label_ds=ds, confidence_ds=sure_ds, label_maj=majority(ns, ss, ds),
+    )  # fmt: skip
+
+
+def make_run(engine: Engine, found: list[tuple], fingerprint: str, *, pending: int = 0) -> RunInfo:  # type: ignore[type-arg]
+    """A run whose images have these labels, failures and views at each of LEVELS; some more are pending."""
+    labels = [label for label, *_ in found] + [1] * pending
+    run_id = record(engine, labels, fingerprint=fingerprint, job_size=max(1, len(found)))
+    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    rows: list[Predicted] = []
+    failures: list[Failed] = []
+    for image_id, (_, code, *levels) in zip(ids, found, strict=True):
+        if code:
+            failures.append(failed(image_id, code))
+        else:
+            rows += [predict(image_id, sigma, views) for sigma, views in zip(LEVELS, levels, strict=True)]
+    assert store.finish(engine, claim, rows, failures)
+    with reading(engine) as session:
+        return find_run(session, run_id)
+
+
+def frame(engine: Engine, run: RunInfo) -> pd.DataFrame:
+    columns = [column for column in Prediction.__table__.columns if column.name != "run_id"]
+    with reading(engine) as session:
+        rows = session.execute(
+            select(*columns, Image.label)
+            .join(Image, Image.id == Prediction.image_id)
+            .where(Prediction.run_id == run.id)
+        ).mappings()
+        return pd.DataFrame([dict(row) for row in rows]).astype({"label": "Int64", "label_maj": "Int64"})
+
+
+def plainly(rows: pd.DataFrame) -> dict[str, object]:
+    """What a Tally counts, of the rows of one level, as somebody would who has only pandas."""
+    named = rows[rows.label.notna()]
+    right = {view: (named[f"label_{view}"] == named.label).fillna(False).astype(bool) for view in ("ns", "ss", "ds")}
+    right["maj"] = (named.label_maj == named.label).fillna(False).astype(bool)
+    agree = (rows.label_ns == rows.label_ss) & (rows.label_ns == rows.label_ds)
+    sure = named.sort_values(["confidence_ns", "image_id"], ascending=[False, True]).index
+    accepted, unanimous = named.label_maj.notna(), agree[named.index]
+
+    def rival(taken: pd.Series) -> Rival:
+        kept = sure[: int(taken.sum())]
+        vote = right["maj"] & taken
+        return Rival(int(right["ns"][kept].sum()), int((right["ns"] & vote)[kept].sum()))
+
+    return {
+        "predicted": len(rows),
+        "labelled": len(named),
+        "accepted": int(rows.label_maj.notna().sum()),
+        "accepted_labelled": int(accepted.sum()),
+        "unanimous": int(agree.sum()),
+        "unanimous_labelled": int(unanimous.sum()),
+        "agree_ss": int((rows.label_ns == rows.label_ss).sum()),
+        "agree_ds": int((rows.label_ns == rows.label_ds).sum()),
+        **{f"right_{view}": int(found.sum()) for view, found in right.items()},
+        "right_unanimous": int((right["ns"] & unanimous).sum()),
+        "right_fallback": int((right["ns"] & ~accepted).sum()),
+        **{f"both_{view}": int((right["ns"] & right[view]).sum()) for view in ("ss", "ds", "maj")},
+        "rival_majority": rival(accepted),
+        "rival_unanimous": rival(unanimous),
+    }
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.lists(IMAGES, min_size=1, max_size=14), pending=st.integers(0, 2))
+def test_any_rows_are_counted_alike_by_either_database_and_by_pandas(
+    engine: Engine, found: list[tuple], pending: int  # type: ignore[type-arg]
+) -> None:  # fmt: skip
+    run = make_run(engine, found, f"example {next(EXAMPLE)}", pending=pending)
+    with reading(engine) as session:
+        counted, reported = count(session, run), report(session, run)
+    rows = frame(engine, run) if counted else pd.DataFrame({"sigma": []})
+    assert set(counted) == set(rows.sigma)
+    for sigma, tally in counted.items():
+        expected = plainly(rows[rows.sigma == sigma])
+        assert {name: getattr(tally, name) for name in expected} == expected
+        check_curve(tally.curve_confidence, tally.labelled, tally.right_ns)
+        check_curve(tally.curve_vote, tally.labelled, tally.right_maj + tally.right_fallback)
+    check(reported, found, pending)
+    summarise(engine, run)
+    with reading(engine) as session:
+        kept = session.scalars(select(Summary.sigma).where(Summary.run_id == run.id)).all()
+        assert set(kept) == (set() if pending else set(counted)), "of a complete run, and of no other"
+        assert report(session, run) == reported == report(session, run, stored=False)
+
+
+def check_curve(curve: object, labelled: int, right: int) -> None:
+    points = list(curve)  # type: ignore[call-overload]
+    assert points == sorted(points)
+    assert not points or points[-1] == (labelled, right)
+    assert bool(points) == bool(labelled)
+    for (fewer, before), (more, after) in pairwise([(0, 0), *points]):
+        assert 0 <= after - before <= more - fewer
+
+
+def check(found: Report, images: list[tuple], pending: int) -> None:  # type: ignore[type-arg]
+    for level in found.levels:
+        assert level.expected == len(images) + pending
+        assert level.expected == level.predicted + level.failed + level.skipped + level.pending
+        assert level.pending == pending
+        rates = [getattr(level, name) for name in vars(level) if name.startswith(("acc_", "agree_"))]
+        rates += [level.reject_rate, level.coverage, level.unanimous_rate]
+        rates += [rate for point in level.operating_points for rate in (point.coverage, point.accuracy, point.rival)]
+        for rate in filter(None, rates):
+            assert 0 <= rate.low <= rate.value <= rate.high <= 1
+            assert 0 <= rate.hits <= rate.of
+        for tested in [*level.against_ns.values(), *(point.against_rival for point in level.operating_points)]:
+            assert (tested is None) == (level.labelled == 0)
+            if tested:
+                assert 0 <= tested.pair.p <= tested.p_holm <= 1
+                assert -1 <= tested.pair.low <= tested.pair.difference <= tested.pair.high <= 1
+        if level.labelled:
+            assert level.acc_ns
+            assert level.acc_maj_overall
+            assert level.saved is not None
+            assert level.lost is not None
+            assert level.acc_ns.hits + level.saved - level.lost == level.acc_maj_overall.hits
+        assert [point.name for point in level.operating_points] == ["unanimous", "majority", "always"]
+
+
+# Of four images, in the order of ns's confidence: right and accepted, wrong and accepted, right and rejected,
+# right and saved for the vote by two others.
+BY_HAND = [
+    (1, None, (1, 0.9, 1, 0.5, 1, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+    (1, None, (2, 0.8, 2, 0.5, 0, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+    (1, None, (1, 0.7, 2, 0.5, 0, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+    (1, None, (0, 0.6, 1, 0.5, 1, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+]
+
+
+def test_the_rival_accepts_as_many_as_the_vote_those_of_which_ns_is_surest(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "by hand")
+    with reading(engine) as session:
+        calm = report(session, run).levels[0]
+    at = {point.name: point for point in calm.operating_points}
+    # 2 of 3 agree: the vote takes images 1, 2, 4 and has 1, 4 right; the rival takes 1, 2, 3 and has 1, 3 right.
+    assert at["majority"].accuracy is not None
+    assert at["majority"].rival is not None
+    assert at["majority"].accuracy[:2] == at["majority"].rival[:2] == (2, 3)
+    assert at["majority"].against_rival is not None
+    assert at["majority"].against_rival.pair[:3] == (1, 1, 4)
+    # 3 of 3 agree: image 1 alone, for both. Always: the vote has 1, 3 (by ns) and 4; ns alone has 1 and 3.
+    assert at["unanimous"].accuracy is not None
+    assert at["unanimous"].accuracy[:2] == (1, 1)
+    assert at["always"].accuracy is not None
+    assert at["always"].rival is not None
+    assert (at["always"].accuracy[:2], at["always"].rival[:2]) == ((3, 4), (2, 4))
+    assert (calm.saved, calm.lost) == (1, 1)
+    # Risk as the threshold falls: right, wrong, right, wrong.
+    assert calm.curve_confidence == [(0.25, 0.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3)), (1.0, 0.5)]
+    # The votes: 3 for image 1; 2 for image 2 (mean .65) and image 4 (mean .6); 1 for image 3, which ns has right.
+    assert calm.curve_vote == [(0.25, 0.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3)), (1.0, 0.25)]
+
+
+def test_a_report_of_a_complete_run_reads_no_predictions(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "stored")
+    summarise(engine, run)
+    said: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: said.append(args[2]))
+    with reading(engine) as session:
+        report(session, run)
+    assert said
+    assert not any("predictions" in statement for statement in said)
+
+
+def test_counts_stored_by_other_code_are_counted_anew(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "old")
+    summarise(engine, run)
+    with writing(engine) as session:
+        session.execute(update(Summary).values(version=0, tally={"unheard": 1}))
+    with reading(engine) as session:
+        assert tallies(session, run) == count(session, run)
+    summarise(engine, run)
+    with reading(engine) as session:
+        assert set(session.scalars(select(Summary.version))) == {1}
+
+
+def test_a_record_that_takes_no_writing_is_reported_all_the_same(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "read-only")
+    only_reads = "PRAGMA query_only = ON"
+    if engine.dialect.name == "postgresql":
+        only_reads = f"SET ROLE {(reader := f'reader_{engine.url.database}')}"
+        with writing(engine) as session:
+            session.execute(text(f"CREATE ROLE {reader}"))
+            session.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}"))
+
+    def forbid(connection: object, *_: object) -> None:
+        connection.cursor().execute(only_reads)  # type: ignore[attr-defined]
+        connection.commit()  # type: ignore[attr-defined]
+
+    engine.dispose()
+    event.listen(engine, "connect", forbid)
+    summarise(engine, run)
+    with reading(engine) as session:
+        assert session.scalars(select(Summary.sigma)).all() == []
+        assert report(session, run).levels[0].predicted == 4
+
+
+def test_a_run_that_is_forgotten_takes_its_summary_along(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "gone")
+    summarise(engine, run)
+    with writing(engine) as session:
+        for table in ("predictions", "failures"):
+            session.execute(text(f"DELETE FROM {table}"))
+        store.forget(session, run.id)
+    with reading(engine) as session:
+        assert session.scalars(select(Summary.sigma)).all() == []
+
+
+def test_nothing_predicted_is_nothing_counted(engine: Engine) -> None:
+    run_id = record(engine, [1, 1])
+    with reading(engine) as session:
+        run = find_run(session, run_id)
+        assert count(session, run) == {}
+        level = report(session, run).levels[0]
+    assert (level.saved, level.lost, level.verdict) == (None, None, None)
