@@ -141,6 +141,48 @@ def show_report(
 
 
 @click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
+@click.option(
+    "--interval",
+    type=click.Choice(INTERVALS),
+    default="wilson",
+    show_default=True,
+    help="Of the rates: the usual, or the exact, which is longer.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also draw the differences against noise: .png, .svg or .pdf.",
+)
+def compare(first: str, second: str, form: str, interval: Any, plot: Path | None) -> None:  # fmt: skip
+    """Hold two runs over the same images against each other: models, kernels, recipes.
+
+    FIRST and SECOND are ids, beginnings of them, or names. Ends with 3 while one of them is incomplete.
+    """
+    from db.compare import compare as compare_runs
+    from db.compare_formats import format_comparison_of_runs
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    check_plots(plot=plot)
+    with reading(connect(load_settings())) as session:
+        found = compare_runs(session, find_run(session, first), find_run(session, second), interval=interval)
+    click.echo(format_comparison_of_runs(found, form))
+    if plot:
+        from db.compare_plot import plot_comparison
+
+        plot_comparison(found, plot)
+        click.echo(f"wrote {plot}", err=True)
+    if not found.complete:
+        click.echo("incomplete: only images that both runs predicted are compared", err=True)
+        raise SystemExit(INCOMPLETE)
+
+
+@click.command()
 @click.argument("run", default="latest")
 @click.option("--level", type=float, metavar="σ", help="Of one noise level only.")
 @click.option(
@@ -217,4 +259,4 @@ def upgrade() -> None:
     click.echo(f"{shown(engine)}: {before or 'empty'} → {current_revision(engine)}", err=True)
 
 
-VERBS = (report, images, runs, status, cancel, db)
+VERBS = (report, compare, images, runs, status, cancel, db)

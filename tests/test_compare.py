@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import smoothvote
 from rows import LEVELS, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine
 
@@ -285,3 +286,20 @@ def test_a_comparison_is_drawn(found: Comparison, tmp_path: Path) -> None:
 def test_a_name_from_outside_does_not_speak_to_the_terminal(found: Comparison) -> None:
     nasty = replace(found, first=replace(found.first, name="a\x1b[31m\nb"))
     assert headlines(nasty)[0].startswith("first: a�[31m b (")
+
+
+def test_the_command_compares_draws_and_ends_with_3_while_a_run_is_incomplete(
+    engine: Engine, database_url: str, found: Comparison, tmp_path: Path
+) -> None:
+    env = {"SMOOTHVOTE_DATABASE_URL": database_url}
+    said = smoothvote("compare", "narrow", found.second.id[:6], "--plot", "a.pdf", cwd=tmp_path, env=env)
+    assert said.stdout == format_comparison_of_runs(found, "table") + "\n"
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    record(engine, LABELS, recipe=make_recipe(model="efficientnet_lite0", levels=LEVELS, seed=7), name="begun")
+    words = ("compare", "narrow", "begun", "--format", "json", "--interval", "clopper-pearson")
+    half = smoothvote(*words, cwd=tmp_path, env=env, code=3)
+    assert half.stderr == "incomplete: only images that both runs predicted are compared\n"
+    assert json.loads(half.stdout)["interval"] == "clopper-pearson"
+    twice = smoothvote("compare", "narrow", "narrow", cwd=tmp_path, env=env, code=2)
+    assert twice.stderr.startswith("smoothvote: ")
+    assert len(twice.stderr.splitlines()) == 1
