@@ -6,8 +6,8 @@ from pathlib import Path
 
 from db.errors import WrongUse
 from db.formats import INTERVAL_NAMES, TITLES, headline
-from db.report import Report
-from db.stats import CONFIDENCE
+from db.report import Level, Report
+from db.stats import CONFIDENCE, Rate
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -19,11 +19,14 @@ LINES = {
     "acc_maj": ("#000000", "D", "-"),
     "acc_maj_overall": ("#7F7F7F", "v", ":"),
     "reject_rate": ("#D55E00", "X", "--"),
+    # What the vote has to beat: as many images accepted, for the softmax of the unsmoothed view alone.
+    "rival": ("#CC79A7", "P", (0, (1, 1))),
 }
 NAMES = TITLES | {
     "acc_maj": "Acc Maj (of the accepted)",
     "acc_maj_overall": "Acc Maj (of all)",
     "reject_rate": "Rejected",
+    "rival": "As many accepted by softmax",
 }
 
 
@@ -47,8 +50,8 @@ def plot_report(report: Report, file: Path) -> None:
     step = min((high - low for low, high in pairwise(sigmas)), default=1) * 0.04
     for number, (name, (colour, marker, dash)) in enumerate(LINES.items()):
         axes = rejects if name == "reject_rate" else accuracy
-        shift = 0 if name == "reject_rate" else step * (number - 2)
-        points = [(level.sigma + shift, share) for level in report.levels if (share := level.rate(name))]
+        shift = 0 if name == "reject_rate" else step * (number - 2.5)
+        points = [(level.sigma + shift, share) for level in report.levels if (share := _share(level, name))]
         if not points:
             continue
         values = [share.value for _, share in points]
@@ -76,6 +79,10 @@ def plot_report(report: Report, file: Path) -> None:
     )
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
+
+
+def _share(level: Level, name: str) -> Rate | None:
+    return level.point("majority").rival if name == "rival" else level.rate(name)
 
 
 def plot_risk_coverage(report: Report, file: Path) -> None:

@@ -18,10 +18,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
-from db.runs import RunInfo, progress
+from db.runs import RunInfo, find_run, progress
 from db.session import reading, writing
 from db.store import insert
-from db.tables import Image, Prediction, Summary
+from db.tables import Image, Job, Prediction, Run, Summary
 
 #: Of what is stored. Another one is counted anew.
 VERSION = 1
@@ -104,6 +104,15 @@ def summarise(engine: Engine, run: RunInfo) -> None:
         newer = {"version": add.excluded.version, "tally": add.excluded.tally}
         if rows:
             session.execute(add.on_conflict_do_update(index_elements=["run_id", "sigma"], set_=newer), rows)
+
+
+def unsummarised(session: Session) -> list[RunInfo]:
+    """Runs of which every job is done, and whose counts are not stored."""
+    open_runs = select(Job.run_id).where(Job.done_at.is_(None))
+    kept = select(Summary.run_id).where(Summary.version == VERSION)
+    predicted = select(Prediction.run_id).where(Prediction.run_id == Run.id).exists()
+    wanted = select(Run.id).where(Run.id.not_in(open_runs), Run.id.not_in(kept), predicted)
+    return [find_run(session, run_id) for run_id in session.scalars(wanted)]
 
 
 def count(session: Session, run: RunInfo) -> dict[float, Tally]:

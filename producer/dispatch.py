@@ -2,6 +2,7 @@
 
 import logging
 import time
+from threading import Thread
 from typing import NoReturn
 
 from sqlalchemy import Engine
@@ -9,8 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.due import split_spent, take_due, unsend
 from db.outage import passes, reason
-from db.session import writing
+from db.session import reading, writing
 from db.settings import Settings
+from db.tally import summarise, unsummarised
 from producer.broker import Broker, BrokerDown
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,9 @@ def dispatch(engine: Engine, broker: Broker, settings: Settings, *, run_id: str 
 
 
 def dispatch_for_ever(engine: Engine, broker: Broker, settings: Settings) -> NoReturn:
-    """The sweeper: dispatches all runs, and outlives whatever it depends on."""
+    """The sweeper: dispatches all runs, sums up those that are complete, and outlives whatever it depends on."""
+    # Beside the dispatching: counting millions of rows takes a minute, in which no queue is to run dry.
+    Thread(target=summarise_for_ever, args=(engine,), daemon=True).start()
     wait = SWEEP
     while True:
         try:
@@ -61,3 +65,24 @@ def dispatch_for_ever(engine: Engine, broker: Broker, settings: Settings) -> NoR
             wait = min(wait * 2, SLOWEST)
             logger.warning("%s (trying again in %.0f s)", reason(error), wait)
         time.sleep(wait)
+
+
+def summarise_for_ever(engine: Engine) -> NoReturn:
+    """Stores what each complete run's predictions add up to, so that its first report need not count them."""
+    while True:
+        try:
+            summarise_all(engine)
+        except SQLAlchemyError as error:
+            if not passes(error):
+                raise
+            logger.warning("%s (summing up again in %.0f s)", reason(error), SLOWEST)
+        time.sleep(SLOWEST)
+
+
+def summarise_all(engine: Engine) -> None:
+    """Stores the counts of each run that is complete, and of which they are not stored yet."""
+    with reading(engine) as session:
+        runs = unsummarised(session)
+    for run in runs:
+        summarise(engine, run)
+        logger.info("summed up run %s", run.id)

@@ -28,7 +28,7 @@ def test_a_report_is_drawn_in_each_format_complete_or_not(
 
 def test_lines_can_be_told_apart_in_grey() -> None:
     assert len({(marker, dash) for _, marker, dash in LINES.values()}) == len(LINES)
-    assert set(LINES) == set(SHOWN)
+    assert set(LINES) == {*SHOWN, "rival"}
 
 
 def test_the_picture_is_of_a_size_for_print(engine: Engine, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from db.runs import RunInfo, find_run
 from db.session import reading, writing
 from db.store import Failed, Predicted
 from db.tables import Image, Prediction, Summary
-from db.tally import Rival, count, summarise, tallies
+from db.tally import Rival, count, summarise, tallies, unsummarised
+from producer.dispatch import summarise_all
 from worker.vote import majority
 
 # Some alike, some at the ends, some within one step of the counting.
@@ -251,3 +252,15 @@ def test_nothing_predicted_is_nothing_counted(engine: Engine) -> None:
         assert count(session, run) == {}
         level = report(session, run).levels[0]
     assert (level.saved, level.lost, level.verdict) == (None, None, None)
+
+
+def test_complete_runs_are_summed_up_once_and_no_others(engine: Engine) -> None:
+    done = make_run(engine, BY_HAND, "done")
+    make_run(engine, BY_HAND, "open", pending=1)
+    make_run(engine, [(1, "truncated", *BY_HAND[0][2:])], "nothing but failures")
+    with reading(engine) as session:
+        assert [run.id for run in unsummarised(session)] == [done.id]
+    summarise_all(engine)
+    with reading(engine) as session:
+        assert unsummarised(session) == []
+        assert tallies(session, done) == count(session, done)
