@@ -18,9 +18,9 @@ LINES = {
     "acc_ds": ("#009E73", "^", "-."),
     "acc_maj": ("#000000", "D", "-"),
     "acc_maj_overall": ("#7F7F7F", "v", ":"),
-    "reject_rate": ("#D55E00", "X", "--"),
     # What the vote has to beat: as many images accepted, for the softmax of the unsmoothed view alone.
     "rival": ("#CC79A7", "P", (0, (1, 1))),
+    "reject_rate": ("#D55E00", "X", "--"),
 }
 NAMES = TITLES | {
     "acc_maj": "Acc Maj (of the accepted)",
