@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from db.cli import check_plots, report_flags, show_report
-from db.errors import SmoothvoteError, WrongUse
-from db.flags import recipe_flags, recipe_from
+from db.cli import FORMATS, check_plots, report_flags, show_report
+from db.errors import FAILED, INCOMPLETE, SmoothvoteError, WrongUse
+from db.flags import Numbers, recipe_flags, recipe_from
+from db.stats import INTERVALS
 
 if TYPE_CHECKING:
     from db.recipe import Recipe
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 DATASET_FLAGS = (
     click.option("--labels", metavar="FILE", help="A .csv or .jsonl of file_name,label; or `none`.  [default: from the layout]"),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images, spread evenly over the dataset."),
-    click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images a job.  [default: 32]"),
+    click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images a job.  [default: 64]"),
     click.option("--name", help="What to call the run.  [default: the dataset's and the model's names]"),
     click.option("--dry-run", is_flag=True, help="Say what would be submitted, and do nothing."),
 )  # fmt: skip
@@ -98,6 +99,96 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
         err=True,
     )
     click.echo(submission.run_id)
+
+
+#: Rates that a grid's cells may be told apart by.
+METRICS = ("acc_maj_overall", "acc_maj", "acc_ns", "acc_ss", "acc_ds", "reject_rate", "coverage", "unanimous_rate", "agree_ss", "agree_ds")  # fmt: skip
+
+
+@click.command()
+@click.argument("images")
+@recipe_flags
+@dataset_flags
+@click.option("--workers", type=click.IntRange(0, 256), default=1, show_default=True, help="As for `run`.")
+@click.option(
+    "--submit", "only_submit", is_flag=True, help="Only submit to the queue that is set, and show what is there."
+)
+@click.option(
+    "--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True, help="What to show of each run."
+)
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
+@click.option("--interval", type=click.Choice(INTERVALS), default="wilson", show_default=True, help="As for `report`.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw heat maps: .png, .svg or .pdf."
+)
+def sweep(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
+          workers: int, only_submit: bool, metric: str, form: str, interval: Any, plot: Path | None,
+          model: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
+    """Measure IMAGES with a grid of recipes: each --model with each --kernel-size and each --kernel-sigma.
+
+    A run for each; then one table, with the best of each noise level marked. The same command again resumes, does
+    nothing twice, and shows the table. Ends with 1 if a run was refused, and with 3 while one is incomplete.
+    """
+    import json
+
+    from db.settings import load_settings
+    from producer import sweep as grid
+
+    check_plots(plot=plot)
+    settings = load_settings()
+    models = [recipe_from(model=each, **flags) for each in model or (None,)]
+    recipes = grid.grid_of(models, kernel_size, kernel_sigma)
+    if workers == 0 and settings.broker_url is None and not only_submit:
+        raise WrongUse("--workers 0 leaves the work to others, who need a queue: set SMOOTHVOTE_BROKER_URL")
+    dataset = find_dataset(images, recipes[0], settings, labels, limit)
+    by_id = {recipe.run_id(dataset.fingerprint): recipe for recipe in recipes}
+    if dry_run:
+        click.echo(json.dumps(grid.plan(by_id, dataset, name), indent=2))
+        return
+    grid.announce(by_id, dataset)
+    refused: dict[str, str] = {}
+    if only_submit:
+        grid.sweep_submit(settings, by_id, dataset, name=name, job_size=job_size)
+    else:
+        refused = grid.sweep_here(settings, by_id, dataset, workers=workers, name=name, job_size=job_size)
+    show_grid(by_id, refused, metric, form, interval, plot)
+
+
+def several(command: click.Command, **values: click.Option) -> None:
+    """Lets flags of a command take several values: puts these options in the place of those of the same name."""
+    command.params = [values.get(param.name or "", param) for param in command.params]
+
+
+several(
+    sweep,
+    model=click.Option(["--model"], multiple=True, help="As for `run`; give it several times for several models."),
+    kernel_size=click.Option(["--kernel-size"], type=Numbers(), default=(), metavar="N,N,…", help="Sides of the smoothing kernels, odd.  [default: 5]"),
+    kernel_sigma=click.Option(["--kernel-sigma"], type=Numbers(), default=(), metavar="S,S,…", help="Their standard deviations in pixels.  [default: 1.0]"),
+)  # fmt: skip
+
+
+def show_grid(
+    recipes: dict[str, "Recipe"], refused: dict[str, str], metric: str, form: str, interval: Any, plot: Path | None
+) -> None:
+    """Prints a grid; ends with FAILED if a run was refused, with INCOMPLETE if one is incomplete."""
+    from db.grid import read_grid
+    from db.grid_formats import format_grid
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    with reading(connect(load_settings())) as session:
+        found = read_grid(session, recipes, metric=metric, interval=interval, refused=refused)
+    click.echo(format_grid(found, form))
+    if plot:
+        from db.grid_plot import plot_grid
+
+        plot_grid(found, plot)
+        click.echo(f"wrote {plot}", err=True)
+    if refused:
+        click.echo(f"smoothvote: {len(refused)} of {len(recipes)} runs were refused", err=True)
+        raise SystemExit(FAILED)
+    if not found.complete:
+        raise SystemExit(INCOMPLETE)
 
 
 @click.command()
@@ -188,7 +279,7 @@ def reproduce(
         click.echo(format_comparison(report(session, find_run(session, run_id))))
 
 
-VERBS = (demo, run, submit, watch, dispatch, reproduce)
+VERBS = (demo, run, sweep, submit, watch, dispatch, reproduce)
 
 
 # -- what they share ---------------------------------------------------------------------------------------------
