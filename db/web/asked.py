@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from db.errors import WrongUse
 from db.runs import RunInfo
@@ -20,18 +20,21 @@ def _given(value: Any) -> Any:
 
 
 TheRecord = Annotated[Record, Depends(_record)]
-#: An id, the beginning of one, a name, or `latest`.
-RunName = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-#: The same, in a query.
-Side = Annotated[str | None, BeforeValidator(_given), Query(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-ImageId = Annotated[int, Path(ge=0, lt=2**63)]
-Level = Annotated[float | None, BeforeValidator(_given), Query()]
+Given = BeforeValidator(_given)
+Name = Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+
+#: A run: an id, the beginning of one, a name, or `latest`.
+RunName = Annotated[str, Name, Path()]
+Side = Annotated[Annotated[str, Name] | None, Given, Query()]
+ImageId = Annotated[int, Field(ge=0, lt=2**63), Path()]
+Level = Annotated[float | None, Given, Query()]
 #: Indices of classes: the true one, and what the vote said.
-Label = Annotated[int | None, BeforeValidator(_given), Query(alias="class", ge=0, lt=2**31)]
-Voted = Annotated[int | None, BeforeValidator(_given), Query(ge=0, lt=2**31)]
-Word = Annotated[str | None, BeforeValidator(_given), Query(pattern=r"^[a-z_]{1,40}$")]
-PageNumber = Annotated[int, Query(alias="page", ge=1, lt=10**6)]
-After = Annotated[int, Query(ge=0, lt=2**63)]
+Label = Annotated[Index | None, Given, Query(alias="class")]
+Voted = Annotated[Index | None, Given, Query()]
+Word = Annotated[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] | None, Given, Query()]
+PageNumber = Annotated[int, Field(ge=1, lt=10**6), Query(alias="page")]
+After = Annotated[int, Field(ge=0, lt=2**63), Query()]
 
 
 def level_of(run: RunInfo, level: float | None) -> float:

@@ -40,6 +40,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI asks."""
+        if scope["type"] == "lifespan":  # that the server starts and ends
+            await self._app(scope, receive, send)
         if scope["type"] != "http":
             return
         head = scope["method"] == "HEAD"

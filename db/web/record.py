@@ -48,6 +48,11 @@ class Record:
                 self._engine = connect(self._settings)
             return self._engine
 
+    def close(self) -> None:
+        """Lets the database go."""
+        if self._engine is not None:
+            self._engine.dispose()
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session of one moment. Raises as check does."""
