@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Row, and_, case, func, select
 from sqlalchemy.orm import Session, aliased
 
+from db.data import rate_json, tested_json
 from db.errors import WrongUse
-from db.formats import rate_json, tested_json
 from db.report import Tested
 from db.runs import RunInfo, progress
 from db.stats import Interval, Paired, Rate, holm, paired, rate

@@ -8,10 +8,11 @@ from typing import Any
 from rich.table import Table
 
 from db.compare import Compared, Comparison, Difference, LevelComparison, to_json
-from db.formats import INTERVAL_NAMES, latex, markdown, p_value, plain, render, to_csv
+from db.formats import INTERVAL_NAMES
 from db.report import Verdict
 from db.runs import RunInfo
-from db.stats import CONFIDENCE, Rate
+from db.stats import CONFIDENCE
+from db.text import latex, markdown, pair_cells, plain, render, to_csv, with_interval
 
 NAMES = {"ns": "NS", "ss": "SS", "ds": "DS", "maj": "vote", "reject": "rejects"}
 #: As the last line speaks of them, the vote first: it is what is deployed.
@@ -124,25 +125,19 @@ def _lines(comparison: Comparison) -> Iterator[tuple[LevelComparison, str, Compa
         yield level, "reject", level.reject
 
 
-def _pair_cells(level: LevelComparison, name: str, found: Compared | None) -> list[str]:
+def _cells(level: LevelComparison, name: str, found: Compared | None) -> list[str]:
     cells = [f"{level.sigma:g}", NAMES[name]]
     if found is None:
         return [*cells, "0", *["–"] * 6]
     pair = found.tested.pair
-    difference = f"{pair.difference:+.4f} [{pair.low:+.3f}, {pair.high:+.3f}]"
-    counts = [str(pair.only_first), str(pair.only_second)]
-    shares = [share(found.first), share(found.second)]
-    return [*cells, str(pair.of), *shares, difference, *counts, p_value(found.tested.p_holm)]
-
-
-def share(rate: Rate | None) -> str:
-    """A rate with its interval."""
-    return f"{rate.value:.4f} [{rate.low:.3f}, {rate.high:.3f}]" if rate else "–"
+    shares = (with_interval(found.first), with_interval(found.second))
+    difference, p = pair_cells(found.tested)
+    return [*cells, str(pair.of), *shares, difference, str(pair.only_first), str(pair.only_second), p]
 
 
 def _image_cells(level: LevelComparison) -> list[str]:
     counts = (level.both, level.only_first, level.only_second, level.labelled)
-    return [f"{level.sigma:g}", *map(str, counts), share(level.same_vote)]
+    return [f"{level.sigma:g}", *map(str, counts), with_interval(level.same_vote)]
 
 
 def _legend(comparison: Comparison) -> str:
@@ -159,7 +154,7 @@ def _table(comparison: Comparison) -> str:
     for title in PAIRS_HEAD:
         pairs.add_column(title, justify="left" if title == "of" else "right")
     for level, name, found in _lines(comparison):
-        pairs.add_row(*_pair_cells(level, name, found), end_section=name == "reject")
+        pairs.add_row(*_cells(level, name, found), end_section=name == "reject")
     for title in IMAGES_HEAD:
         images.add_column(title, justify="right")
     for level in comparison.levels:
@@ -181,7 +176,7 @@ def _markdown(comparison: Comparison) -> str:
         [
             *(f"- {line}" for line in headlines(comparison)),
             "",
-            *markdown(PAIRS_HEAD, [_pair_cells(*line) for line in _lines(comparison)], _legend(comparison)),
+            *markdown(PAIRS_HEAD, [_cells(*line) for line in _lines(comparison)], _legend(comparison)),
             "",
             *markdown(IMAGES_HEAD, [_image_cells(level) for level in comparison.levels], IMAGES_LEGEND),
             "",
@@ -193,7 +188,7 @@ def _markdown(comparison: Comparison) -> str:
 def _latex(comparison: Comparison) -> str:
     said = [f"% {line}" for line in (*headlines(comparison), words(comparison))]
     caption = ". ".join((*headlines(comparison), _legend(comparison))).replace("→", "to").replace("…", "")
-    pairs = [_pair_cells(*line) for line in _lines(comparison)]
+    pairs = [_cells(*line) for line in _lines(comparison)]
     images = [_image_cells(level) for level in comparison.levels]
     return "\n".join([*said, *latex(PAIRS_HEAD, pairs, caption), "", *latex(IMAGES_HEAD, images, IMAGES_LEGEND)])
 
