@@ -38,6 +38,8 @@ CALM = [
     (5, 5, 5, 5),  # no label
 ]
 NOISY = [(1, 1, 9, 1), (7, 8, 9, None), (7, 8, 9, None), (7, 7, 9, 7), (7, 8, 9, None)]
+#: For what does not hang on the kind of database.
+one_kind = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -125,6 +127,7 @@ def words(page: str) -> str:
 # -- what the pages show -----------------------------------------------------------------------------------------
 
 
+@one_kind
 def test_an_empty_record_says_how_to_begin(served: TestClient) -> None:
     assert "smoothvote run PHOTOS" in get(served, "/")
     assert served.get("/api/runs").json() == {"runs": [], "of": 0}
@@ -230,6 +233,7 @@ def test_the_gallery_filters_by_level_class_and_vote(run_id: str, served: TestCl
     assert tiles(get(served, f"{images}?outcome=&class=&level=")) == tiles(get(served, images))  # as a form sends it
 
 
+@one_kind
 def test_the_gallery_is_paged_without_gap_or_repetition(engine: Engine, served: TestClient) -> None:
     run_id = record(engine, [1] * 100, job_size=100)
     finish_all(engine, run_id)
@@ -261,6 +265,7 @@ def test_one_image_has_its_views_at_each_level(engine: Engine, run_id: str, serv
     assert "No prediction: grayscale: why" in words(get(served, f"/runs/{run_id}/images/{sixth}"))
 
 
+@one_kind
 def test_an_image_that_no_worker_has_done_is_pending(engine: Engine, served: TestClient) -> None:
     run_id = record(engine, [1])
     assert "Pending: no worker" in words(get(served, f"/runs/{run_id}/images/{ids(engine)[0]}"))
@@ -285,6 +290,7 @@ def test_classes_are_listed_worst_first_with_their_confusions(run_id: str, serve
     assert by_size.index("goldfish") < by_size.index("great white shark")
 
 
+@one_kind
 def test_equal_classes_are_sorted_the_larger_first(engine: Engine) -> None:
     run_id = record(engine, [3, 4, 4])
     finish_all(engine, run_id)  # class 1 for everything
@@ -307,6 +313,7 @@ def test_two_runs_are_compared_image_by_image(engine: Engine, run_id: str, serve
     assert "A: vote at σ = 0: 0.500" in unescape(get(served, f"/compare?a={run_id}&b={other}"))
 
 
+@one_kind
 def test_runs_over_other_images_are_drawn_and_not_compared(engine: Engine, run_id: str, served: TestClient) -> None:
     other = record(engine, [1], fingerprint="e" * 64, name="another")
     finish_all(engine, other)
@@ -316,6 +323,7 @@ def test_runs_over_other_images_are_drawn_and_not_compared(engine: Engine, run_i
     assert "Accuracy against noise" in said
 
 
+@one_kind
 def test_unlabelled_images_have_rejects_and_no_accuracy(engine: Engine, served: TestClient) -> None:
     run_id = record(engine, [None] * 3)
     finish_all(engine, run_id)
@@ -326,6 +334,7 @@ def test_unlabelled_images_have_rejects_and_no_accuracy(engine: Engine, served: 
     assert "saved" not in said
 
 
+@one_kind
 def test_a_run_that_has_not_begun_has_a_page(engine: Engine, served: TestClient) -> None:
     run_id = record(engine, [1] * 3)
     page = get(served, f"/runs/{run_id}")
@@ -333,6 +342,7 @@ def test_a_run_that_has_not_begun_has_a_page(engine: Engine, served: TestClient)
     assert f'data-live="/api/runs/{run_id}/progress"' in page
 
 
+@one_kind
 def test_json_is_what_the_command_prints(engine: Engine, run_id: str, served: TestClient) -> None:
     with reading(engine) as session:
         expected = to_json(report(session, find_run(session, run_id)))
@@ -350,6 +360,7 @@ def test_json_is_what_the_command_prints(engine: Engine, run_id: str, served: Te
 # -- where things lie --------------------------------------------------------------------------------------------
 
 
+@one_kind
 def test_charts_are_to_scale(engine: Engine, run_id: str) -> None:
     with reading(engine) as session:
         found = report(session, find_run(session, run_id))
@@ -368,6 +379,7 @@ def test_charts_are_to_scale(engine: Engine, run_id: str) -> None:
     assert noisy.x > chart.lines[1].points[0].x
 
 
+@one_kind
 def test_the_votes_operating_points_lie_on_its_side_of_the_risk_curve(engine: Engine, run_id: str) -> None:
     with reading(engine) as session:
         level = report(session, find_run(session, run_id)).levels[0]
@@ -414,6 +426,7 @@ def test_a_report_is_counted_once_for_each_state_of_its_run(local: Settings) -> 
 # -- pictures ----------------------------------------------------------------------------------------------------
 
 
+@one_kind
 def test_pictures_are_found_by_run_and_image(engine: Engine, run_id: str, served: TestClient) -> None:
     first = ids(engine)[0]
     thumbnail = served.get(f"/pictures/{run_id}/{first}/thumbnail")
@@ -423,6 +436,7 @@ def test_pictures_are_found_by_run_and_image(engine: Engine, run_id: str, served
     assert "max-age" in view.headers["cache-control"]
 
 
+@one_kind
 def test_a_picture_that_cannot_be_made_says_why_in_its_place(engine: Engine, run_id: str, served: TestClient) -> None:
     _, second, third, *_ = ids(engine)
     gone = served.get(f"/pictures/{run_id}/{second}/thumbnail")
@@ -432,6 +446,7 @@ def test_a_picture_that_cannot_be_made_says_why_in_its_place(engine: Engine, run
     assert (away.status_code, away.text) == (503, "the store of images does not answer")
 
 
+@one_kind
 def test_an_image_of_another_dataset_is_no_image_of_the_run(engine: Engine, run_id: str, served: TestClient) -> None:
     record(engine, [1], fingerprint="e" * 64)
     with writing(engine) as session:

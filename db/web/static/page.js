@@ -51,7 +51,7 @@ document.addEventListener("keydown", ({ key }) => {
 
 // -- live progress: a small JSON moves the bars; when it has changed, the part that depends on it is fetched anew
 
-const PAUSE = 1500;
+const PAUSE = 1000;
 
 function count(number) {
   return String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
@@ -97,7 +97,7 @@ function busy() {
 
 async function follow() {
   const said = document.getElementById("said");
-  let seen = null;
+  let seen = null; // what the page shows may be older than the first answer
   let first = null;
   let nextRenewal = 0;
   for (;;) {
@@ -116,7 +116,6 @@ async function follow() {
       first ||= { done, at: performance.now() };
       const rate = (done - first.done) / ((performance.now() - first.at) / 1000);
       said.textContent = rate > 0 ? `${rate.toPrecision(2)} images/s` : "waiting for workers";
-      seen ??= text;
       const began = performance.now();
       if (text !== seen && began >= nextRenewal && !busy()) {
         await renew();

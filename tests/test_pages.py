@@ -1,0 +1,359 @@
+"""The pages in a real browser, from a real `smoothvote serve`: what a person sees, points at, and reaches by key."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from commands import command, environment, smoothvote
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from rows import LEVELS, PREPROCESSING, RECIPE, failed, jobs, predicted, record
+from sqlalchemy import Engine
+
+from db import store
+from db.migrations import upgrade
+from db.session import open_engine, writing
+from db.settings import Settings
+from db.store import Entry
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
+
+#: It calls nobody of its own accord.
+OFFLINE = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE = {"width": 360, "height": 740}
+
+# What the views said of six photographs of class 1 at either level; the seventh image is not there, the last broken.
+VIEWS = [(1, 1, 1, 1), (9, 1, 1, 1), (1, 8, 9, None), (1, 9, 9, 9), (1, 1, 9, 1), (9, 9, 9, 9), (1, 1, 1, 1)]
+
+
+@dataclass
+class Site:
+    """What is served, from an empty home on."""
+
+    address: str
+    home: Path
+    engine: Engine | None = None
+    run: str = ""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server over a home in which nothing is recorded."""
+    home = tmp_path_factory.mktemp("home")
+    env = environment({"SMOOTHVOTE_HOME": str(home)})
+    server = subprocess.Popen(command("serve", "--port", "0"), cwd=home, env=env, stderr=subprocess.PIPE, text=True)
+    assert server.stderr
+    try:
+        line = server.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert found, line
+        yield Site(found.group(), home)
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=30)[1]
+    assert "Traceback" not in said
+
+
+@pytest.fixture(scope="module")
+def first_sight(empty: Site, browser: Browser) -> str:
+    """What the server showed before anything was recorded."""
+    page = browser.new_page()
+    page.goto(empty.address)
+    said = page.inner_text("main")
+    page.close()
+    return said
+
+
+@pytest.fixture(scope="module")
+def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Site]:
+    """The same server, now over a complete run of real photographs."""
+    settings = Settings(home=empty.home)
+    engine = empty.engine = open_engine(settings)
+    upgrade(engine)
+    files = [*photographs[:6], photographs[0].with_name("gone.jpg"), photographs[6]]
+    entries = [Entry(path=file.name, label=1, bytes=file.stat().st_size if file.exists() else 1) for file in files]
+    with writing(engine) as session:
+        dataset = store.record_dataset(
+            session, name="photos", root=str(photographs[0].parent), fingerprint="a", found=8, entries=entries
+        )
+        empty.run = RECIPE.run_id("a")
+        store.record_run(session, run_id=empty.run, dataset_id=dataset, name="vote", recipe=RECIPE, job_size=8)
+    store.pin_weights(engine, empty.run, weights_sha256="0" * 64, preprocessing=PREPROCESSING)
+    claim = store.claim(engine, jobs(engine, empty.run)[0].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    found = [predicted(ids[number], sigma, *views) for sigma in LEVELS for number, views in enumerate(VIEWS)]
+    store.finish(engine, claim, found, [failed(ids[7])])
+    yield empty
+    engine.dispose()
+
+
+@dataclass
+class Watched:
+    """A page, and what its browser complained of."""
+
+    page: Page
+    complaints: list[str]
+
+
+@pytest.fixture
+def watched(browser: Browser, empty: Site) -> Iterator[Watched]:
+    """A page whose every request must stay with the server, and whose console must stay silent."""
+    context = browser.new_context(base_url=empty.address, reduced_motion="reduce")
+    asked: list[str] = []
+    complaints: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("console", lambda message: complaints.append(message.text))
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.set_default_timeout(10_000)
+    yield Watched(context.new_page(), complaints)
+    context.close()
+    assert [url for url in asked if not url.startswith(f"{empty.address}/")] == []
+    assert complaints == []
+
+
+@pytest.fixture
+def page(watched: Watched) -> Page:
+    return watched.page
+
+
+def pages_of(site: Site) -> list[str]:
+    run = f"/runs/{site.run}"
+    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", f"/compare?a={site.run}&b={site.run}"]
+
+
+def test_a_record_without_runs_says_how_to_begin(first_sight: str) -> None:
+    assert "smoothvote run PHOTOS" in first_sight
+
+
+def test_from_the_list_to_a_rate_to_its_images(site: Site, page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="vote", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("vote")
+    expect(page.get_by_role("row", name="Acc NS 0.7143")).to_contain_text("5 of 7")
+    page.get_by_role("row", name="Reject").get_by_role("link").first.click()
+    expect(page.locator(".gallery li")).to_have_count(1)
+    expect(page.get_by_role("combobox", name="Images")).to_have_value("rejected")
+
+
+def test_a_point_shows_its_figures_when_pointed_at_and_when_focused(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.run}")
+    point = page.locator(".s-acc_ns .point").first
+    tip = page.locator(".chart .tip").first
+    expect(tip).to_be_hidden()
+    point.hover()
+    expect(tip).to_have_text("Acc NS at σ = 0: 0.714, 95% interval 0.359 to 0.918, 5 of 7")
+    page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+    page.locator(".line .point").nth(1).focus()
+    expect(tip).to_contain_text("Acc NS at σ = 0.25")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    vote = page.locator(".line.s-vote .point").nth(1)
+    vote.focus()
+    expect(page.locator(".tip:visible")).to_contain_text("2 of 3 agree, the vote: coverage 0.857")
+
+
+def test_a_line_can_be_put_aside(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.run}")
+    line = page.locator(".line.s-acc_ss")
+    expect(line).to_be_visible()
+    page.get_by_role("checkbox", name="Acc SS").uncheck()
+    expect(line).to_be_hidden()
+    expect(page.locator(".line.s-acc_ds")).to_be_visible()
+
+
+def test_an_image_is_shown_as_the_model_saw_it(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.run}/images?outcome=saved")
+    page.locator(".gallery a").click()
+    views = page.locator("img.view")
+    expect(views).to_have_count(6)
+    for number in range(6):
+        views.nth(number).scroll_into_view_if_needed()
+        expect(views.nth(number)).to_have_js_property("naturalWidth", 224)
+    expect(page.get_by_role("heading", name="σ = 0.25")).to_contain_text("goldfish ✓ right")
+    page.get_by_role("link", name="Next image").click()
+    expect(page.get_by_text("image 3 of 8")).to_be_visible()
+
+
+def test_a_picture_that_cannot_be_made_says_why_in_its_place(site: Site, watched: Watched) -> None:
+    watched.page.goto(f"/runs/{site.run}/images")
+    reason = watched.page.locator(".missing")
+    reason.scroll_into_view_if_needed()
+    expect(reason).to_have_count(1)
+    expect(reason).to_contain_text("gone.jpg")
+    assert all("404" in complaint or "503" in complaint for complaint in watched.complaints)
+    watched.complaints.clear()
+
+
+def test_progress_moves_while_jobs_are_done(site: Site, page: Page) -> None:
+    assert site.engine
+    run_id = record(site.engine, [1] * 8, job_size=2, name="live")
+    page.goto("/")
+    row = page.get_by_role("row", name="live")
+    expect(row).to_contain_text("0 of 8")
+    _do(site.engine, run_id, 0)
+    expect(row).to_contain_text("2 of 8")
+    expect(row.locator("progress")).to_have_js_property("value", 2)
+    page.goto(f"/runs/{run_id}")
+    expect(page.locator(".progress-line")).to_contain_text("open 2 of 8")
+    page.get_by_role("checkbox", name="Acc SS").uncheck()
+    page.locator("h1").click()
+    for job in (1, 2):
+        _do(site.engine, run_id, job)
+    expect(page.locator(".progress-line")).to_contain_text("6 of 8")
+    expect(page.get_by_role("row", name="predicted")).to_have_text("predicted66")
+    expect(page.get_by_role("checkbox", name="Acc SS")).not_to_be_checked()
+    _do(site.engine, run_id, 3)
+    expect(page.locator(".badge")).to_have_text("complete")
+
+
+def _do(engine: Engine, run_id: str, job: int) -> None:
+    claim = store.claim(engine, jobs(engine, run_id)[job].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    assert store.finish(engine, claim, [predicted(image, sigma, 1, 1, 1, 1) for image in ids for sigma in LEVELS], [])
+
+
+def test_a_run_that_is_not_there_is_one_line_and_a_way_back(site: Site, watched: Watched) -> None:
+    watched.page.goto("/runs/nothing")
+    expect(watched.page.locator(".said")).to_have_text("'nothing' is no run's id or name; `smoothvote runs` lists them")
+    watched.page.get_by_role("link", name="All runs").click()
+    expect(watched.page.get_by_role("heading", level=1)).to_have_text("Runs")
+    assert len(watched.complaints) == 1  # of the 404
+    watched.complaints.clear()
+
+
+def test_no_page_scrolls_sideways_on_a_phone(site: Site, watched: Watched) -> None:
+    watched.page.set_viewport_size(PHONE)
+    for address in pages_of(site):
+        watched.page.goto(address)
+        assert watched.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], address
+    watched.complaints.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(scheme: str, site: Site, watched: Watched) -> None:
+    watched.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for address in pages_of(site):
+        watched.page.goto(address)
+        dark = sum(watched.page.evaluate(BACKGROUND)) < 3 * 128
+        assert dark == (scheme == "dark")
+        assert watched.page.evaluate(TOO_FAINT) == [], address
+    watched.complaints.clear()
+
+
+BACKGROUND = "getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
+# Text below 4.5 : 1 against what lies behind it (WCAG 2, AA).
+TOO_FAINT = """() => {
+  const numbers = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const luminance = (colour) => numbers(colour).slice(0, 3)
+    .map((part) => part / 255)
+    .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (numbers(colour)[3] !== 0) return colour;
+    }
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const ink = element instanceof SVGElement ? style.fill : style.color;
+    const [low, high] = [luminance(ink), luminance(behind(element))].sort((one, other) => one - other);
+    if ((high + 0.05) / (low + 0.05) < 4.5) faint.push(`${element.className}: ${element.textContent.trim()}`);
+  }
+  return faint;
+}"""
+
+
+def test_every_page_is_in_order_for_who_does_not_see_it(site: Site, watched: Watched) -> None:
+    for address in pages_of(site):
+        watched.page.goto(address)
+        found = watched.page.evaluate(STRUCTURE)
+        assert found["lang"] == "en"
+        assert found["levels"][0] == 1, address
+        assert all(after <= before + 1 for before, after in zip(found["levels"], found["levels"][1:], strict=False))
+        assert found["unnamed"] == [], address
+        assert found["twice"] == [], address
+    watched.complaints.clear()
+
+
+STRUCTURE = """() => {
+  const all = (what) => [...document.querySelectorAll(what)];
+  const ids = all("[id]").map((element) => element.id);
+  return {
+    lang: document.documentElement.lang,
+    levels: all("h1, h2, h3, h4").map((heading) => Number(heading.tagName[1])),
+    unnamed: [
+      ...all("table").filter((table) => !table.caption),
+      ...all("th").filter((cell) => !cell.scope),
+      ...all("img").filter((image) => image.getAttribute("alt") === null),
+      ...all("a, button, .point").filter((one) => !one.textContent.trim() && !one.getAttribute("aria-label")),
+      ...all("select, input").filter((field) => !field.labels.length),
+    ].map((element) => element.outerHTML),
+    twice: ids.filter((id, at) => ids.indexOf(id) !== at),
+  };
+}"""
+
+
+def test_everything_is_reached_by_keyboard_and_its_focus_is_seen(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.run}")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    wanted = page.evaluate("document.querySelectorAll('main a, main input, main .point').length")
+    reached = set()
+    for _ in range(wanted + 20):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(FOCUS)
+        if seen is None:
+            break
+        assert seen["marked"], seen
+        reached.add(seen["number"])
+    assert len(reached - {-1}) == wanted  # -1: a box that scrolls
+    page.locator(".rates a").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".gallery li")).to_have_count(5)
+
+
+FOCUS = """() => {
+  const element = document.activeElement;
+  const all = [...document.querySelectorAll("main a, main input, main .point, main .scroll")];
+  if (!all.includes(element)) return null;
+  const hit = element.querySelector(".hit");
+  const marked = hit ? getComputedStyle(hit).strokeWidth === "2px" : getComputedStyle(element).outlineStyle !== "none";
+  const inside = [...document.querySelectorAll("main a, main input, main .point")];
+  return { number: inside.indexOf(element), marked, what: element.outerHTML };
+}"""
+
+
+def test_the_command_says_where_it_cannot_listen(site: Site, tmp_path: Path) -> None:
+    port = site.address.rpartition(":")[2]
+    assert smoothvote("serve", "--port", port, cwd=tmp_path, code=2).stderr == (
+        f"smoothvote: --port {port}: it is taken at 127.0.0.1; choose another, or 0 for any that is free\n"
+    )
