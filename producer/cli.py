@@ -114,7 +114,9 @@ METRICS = ("acc_maj_overall", "acc_maj", "acc_ns", "acc_ss", "acc_ds", "reject_r
     "--submit", "only_submit", is_flag=True, help="Only submit to the queue that is set, and show what is there."
 )
 @click.option(
-    "--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True, help="What to show of each run."
+    "--metric",
+    type=click.Choice(METRICS),
+    help="What to show of each run.  [default: acc_maj_overall; without labels, reject_rate]",
 )
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
 @click.option("--interval", type=click.Choice(INTERVALS), default="wilson", show_default=True, help="As for `report`.")
@@ -122,7 +124,7 @@ METRICS = ("acc_maj_overall", "acc_maj", "acc_ns", "acc_ss", "acc_ds", "reject_r
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw heat maps: .png, .svg or .pdf."
 )
 def sweep(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-          workers: int, only_submit: bool, metric: str, form: str, interval: Any, plot: Path | None,
+          workers: int, only_submit: bool, metric: str | None, form: str, interval: Any, plot: Path | None,
           model: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES with a grid of recipes: each --model with each --kernel-size and each --kernel-sigma.
 
@@ -151,6 +153,7 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
         grid.sweep_submit(settings, by_id, dataset, name=name, job_size=job_size)
     else:
         refused = grid.sweep_here(settings, by_id, dataset, workers=workers, name=name, job_size=job_size)
+    metric = metric or ("acc_maj_overall" if dataset.labelled else "reject_rate")
     show_grid(by_id, refused, metric, form, interval, plot)
 
 

@@ -83,8 +83,8 @@ def announce(recipes: Mapping[str, Recipe], dataset: Dataset) -> None:
     levels = len(next(iter(recipes.values())).levels)
     views = sum(views_of(recipe, dataset) for recipe in recipes.values())
     click.echo(
-        f"{len(recipes)} runs (models: {models}, kernels: {len(recipes) // models}) "
-        f"of {len(dataset.entries)} images at {levels} levels: {views} views",
+        f"runs: {len(recipes)} (models: {models}, kernels: {len(recipes) // models}), images: {len(dataset.entries)}, "
+        f"noise levels: {levels}, views: {views} in all",
         err=True,
     )
 

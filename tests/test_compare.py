@@ -1,13 +1,13 @@
 """Two runs over the same images: every count and difference worked out by hand, and what cannot be compared."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import smoothvote
-from rows import LEVELS, failed, finish_all, jobs, predicted, record
+from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine
 
 from db import store
@@ -16,9 +16,11 @@ from db.compare import Comparison, Difference, compare, to_json
 from db.compare_formats import format_comparison_of_runs, headlines, words
 from db.compare_plot import plot_comparison
 from db.errors import WrongUse
+from db.migrations import upgrade
 from db.recipe import make_recipe
 from db.runs import find_run
-from db.session import reading
+from db.session import open_engine, reading
+from db.settings import Settings
 from db.stats import holm, mcnemar, paired
 
 WIDER = make_recipe(model="efficientnet_lite0", levels=LEVELS, kernel_size=9)
@@ -53,13 +55,31 @@ def compared(engine: Engine, first: str, second: str) -> Comparison:
         return compare(session, find_run(session, first), find_run(session, second))
 
 
-@pytest.fixture
-def found(engine: Engine) -> Comparison:
+def example(engine: Engine) -> Comparison:
     first = record(engine, LABELS, job_size=8, name="narrow")
     second = record(engine, LABELS, job_size=8, name="wide", recipe=WIDER)
     fill(engine, first, dict.fromkeys(LEVELS, FIRST))
     fill(engine, second, {0.0: SECOND, 0.25: FIRST})
     return compared(engine, first, second)
+
+
+@pytest.fixture
+def found(engine: Engine) -> Comparison:
+    return example(engine)
+
+
+@pytest.fixture(scope="module")
+def one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """SQLite, once: what is shown of a comparison does not hang on the database."""
+    engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('compare') / 'record.db'}"))
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def shown(one_engine: Engine) -> Comparison:
+    return example(one_engine)
 
 
 def test_counts_and_differences_are_those_of_a_hand_count(found: Comparison) -> None:
@@ -189,7 +209,7 @@ def test_another_seed_is_said_to_be_other_noise(engine: Engine, found: Compariso
     assert "the seeds differ" not in "\n".join(headlines(found))
 
 
-def test_weights_and_preprocessing_are_compared_as_they_were_recorded(found: Comparison) -> None:
+def test_weights_and_preprocessing_are_compared_as_they_were_recorded(shown: Comparison) -> None:
     fit = {
         "resize": 256,
         "crop": 224,
@@ -198,9 +218,9 @@ def test_weights_and_preprocessing_are_compared_as_they_were_recorded(found: Com
         "mean": [0.5] * 3,
         "std": [1] * 3,
     }
-    first = replace(found.first, weights_sha256="a" * 64, preprocessing=fit)
-    second = replace(found.second, weights_sha256="b" * 64, preprocessing=fit | {"crop": 192})
-    line = headlines(replace(found, first=first, second=second))[3]
+    first = replace(shown.first, weights_sha256="a" * 64, preprocessing=fit)
+    second = replace(shown.second, weights_sha256="b" * 64, preprocessing=fit | {"crop": 192})
+    line = headlines(replace(shown, first=first, second=second))[3]
     assert line == "differences: kernel_size 5 → 9; crop 224 → 192; weights_sha256 aaaaaaaaaaaa… → bbbbbbbbbbbb…"
 
 
@@ -238,8 +258,8 @@ def test_other_datasets_are_refused_with_what_differs(engine: Engine, labels: li
     assert said.endswith("run both recipes over the same images, labels and --limit")
 
 
-def test_json_has_the_fields_that_scripts_read(found: Comparison) -> None:
-    data = json.loads(format_comparison_of_runs(found, "json"))
+def test_json_has_the_fields_that_scripts_read(shown: Comparison) -> None:
+    data = json.loads(format_comparison_of_runs(shown, "json"))
     assert (data["first"]["name"], data["second"]["name"], data["complete"]) == ("narrow", "wide", True)
     assert data["differences"] == [{"field": "kernel_size", "first": 5, "second": 9}]
     level = data["levels"][0]
@@ -251,55 +271,54 @@ def test_json_has_the_fields_that_scripts_read(found: Comparison) -> None:
     assert level["reject"]["p_holm"] == 1
 
 
-def test_every_format_has_a_line_a_level_and_view(found: Comparison) -> None:
-    lines = format_comparison_of_runs(found, "csv").splitlines()
+def test_every_format_has_a_line_a_level_and_view(shown: Comparison) -> None:
+    lines = format_comparison_of_runs(shown, "csv").splitlines()
     assert lines[0].startswith("sigma,of,both,first_missing,second_missing,images,first,first_low,first_high,second,")
     assert [line.split(",")[1] for line in lines[1:]] == ["ns", "ss", "ds", "maj", "reject"] * 2
-    table = format_comparison_of_runs(found, "table")
+    table = format_comparison_of_runs(shown, "table")
     assert "│ 0.4286 [0.158, 0.750] │ 0.5714 [0.250, 0.842] │" in table
-    assert table.endswith(words(found)[-20:])
-    markdown = format_comparison_of_runs(found, "markdown").splitlines()
+    assert table.endswith(words(shown)[-20:])
+    markdown = format_comparison_of_runs(shown, "markdown").splitlines()
     assert {line.count("|") for line in markdown if line.startswith("|")} == {10, 7}
-    latex = format_comparison_of_runs(found, "latex")
+    latex = format_comparison_of_runs(shown, "latex")
     assert latex.count(r"\\") == 1 + 10 + 1 + 2
     assert latex.count("\\begin{table}") == latex.count("\\end{table}") == 2
     assert "kernel\\_size 5 to 9" in latex
 
 
-def test_a_comparison_of_nothing_yet_is_printed_and_drawn(engine: Engine, tmp_path: Path) -> None:
-    found = compared(engine, record(engine, [1, 2]), record(engine, [1, 2], recipe=WIDER))
+def test_a_comparison_of_nothing_yet_is_printed_and_drawn(one_engine: Engine, tmp_path: Path) -> None:
+    runs = [record(one_engine, [1, 2], recipe=recipe, fingerprint="0" * 64) for recipe in (RECIPE, WIDER)]
+    found = compared(one_engine, *runs)
     for form in FORMATS.choices:
         assert format_comparison_of_runs(found, form)
     plot_comparison(found, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_comparison_is_drawn(found: Comparison, tmp_path: Path) -> None:
-    plot_comparison(found, tmp_path / "a.svg")
+def test_a_comparison_is_drawn(shown: Comparison, tmp_path: Path) -> None:
+    plot_comparison(shown, tmp_path / "a.svg")
     drawn = (tmp_path / "a.svg").read_text()
     for name in ("NS", "SS", "DS", "vote", "rejects", "second run − first run"):
         assert f"<!-- {name} -->" in drawn
     with pytest.raises(WrongUse, match="--plot"):
-        plot_comparison(found, tmp_path / "a.jpg")
+        plot_comparison(shown, tmp_path / "a.jpg")
 
 
-def test_a_name_from_outside_does_not_speak_to_the_terminal(found: Comparison) -> None:
-    nasty = replace(found, first=replace(found.first, name="a\x1b[31m\nb"))
+def test_a_name_from_outside_does_not_speak_to_the_terminal(shown: Comparison) -> None:
+    nasty = replace(shown, first=replace(shown.first, name="a\x1b[31m\nb"))
     assert headlines(nasty)[0].startswith("first: a�[31m b (")
 
 
 def test_the_command_compares_draws_and_ends_with_3_while_a_run_is_incomplete(
-    engine: Engine, database_url: str, found: Comparison, tmp_path: Path
+    one_engine: Engine, shown: Comparison, tmp_path: Path
 ) -> None:
-    env = {"SMOOTHVOTE_DATABASE_URL": database_url}
-    said = smoothvote("compare", "narrow", found.second.id[:6], "--plot", "a.pdf", cwd=tmp_path, env=env)
-    assert said.stdout == format_comparison_of_runs(found, "table") + "\n"
+    env = {"SMOOTHVOTE_DATABASE_URL": str(one_engine.url)}
+    said = smoothvote("compare", "narrow", shown.second.id[:6], "--plot", "a.pdf", cwd=tmp_path, env=env)
+    assert said.stdout == format_comparison_of_runs(shown, "table") + "\n"
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
-    record(engine, LABELS, recipe=make_recipe(model="efficientnet_lite0", levels=LEVELS, seed=7), name="begun")
+    other = make_recipe(model="efficientnet_lite0", levels=LEVELS, seed=7)
+    record(one_engine, LABELS, recipe=other, name="begun")
     words = ("compare", "narrow", "begun", "--format", "json", "--interval", "clopper-pearson")
     half = smoothvote(*words, cwd=tmp_path, env=env, code=3)
     assert half.stderr == "incomplete: only images that both runs predicted are compared\n"
     assert json.loads(half.stdout)["interval"] == "clopper-pearson"
-    twice = smoothvote("compare", "narrow", "narrow", cwd=tmp_path, env=env, code=2)
-    assert twice.stderr.startswith("smoothvote: ")
-    assert len(twice.stderr.splitlines()) == 1
