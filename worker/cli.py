@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,7 +111,40 @@ def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> N
         raise SystemExit(FAILED)
 
 
-VERBS = (worker, classify)
+@click.command()
+@click.argument("image")
+@click.option("--run", default="latest", show_default=True, metavar="RUN", help="Of which run.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="A .png.  [default: IMAGE's name.smoothvote.png]"
+)
+def show(image: str, run: str, output: Path | None) -> None:
+    """One IMAGE of a run, whole: what the model saw at each level, what it said, and the vote, as a sheet.
+
+    IMAGE is its path in the dataset, or the end of it. The labels are the stored ones; nothing is predicted again.
+    """
+    require_torch()
+    from db.classes import class_names
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+    from db.story import named_image, story
+    from worker.answers import as_table
+    from worker.images import find_root
+    from worker.pictures import Pictures
+    from worker.sheet import check_sheet_file, draw_sheet
+
+    settings = load_settings()
+    with reading(connect(settings)) as session:
+        found_run = find_run(session, run)
+        found = story(session, found_run, named_image(session, found_run, image))
+    file = output or Path(f"{Path(found.entry.path).stem}.smoothvote.png")
+    check_sheet_file(file, find_root(found_run.root, settings))
+    draw_sheet(found_run, found, Pictures(settings), file)
+    click.echo(as_table(found.entry.path, found.levels, class_names(found_run.recipe)))
+    click.echo(f"wrote {file}", err=True)
+
+
+VERBS = (worker, classify, show)
 
 
 def require_torch() -> None:

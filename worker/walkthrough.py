@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from db.classes import class_names
-from db.formats import plain, render
 from db.recipe import Recipe
 from db.settings import Settings
 from db.store import Entry, Predicted
+from db.text import plain
+from worker.answers import as_table
 from worker.assembly import make_classifier
 from worker.classifier import choose_device
 from worker.images import Pixels, decode, read
@@ -45,7 +44,7 @@ def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings, form
         for image_id in sorted({row.image_id for row in found.predicted}):
             rows = [row for row in found.predicted if row.image_id == image_id]
             print(
-                _as_json(images[image_id], rows, names) if form == "json" else _as_table(images[image_id], rows, names)
+                _as_json(images[image_id], rows, names) if form == "json" else as_table(images[image_id], rows, names)
             )
     return all_usable
 
@@ -60,14 +59,6 @@ def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
         max_pixels=settings.max_pixels,
         max_side=settings.max_side,
     )
-
-
-def _as_table(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
-    table = Table("σ", "no smoothing", "single", "double", "vote")
-    for row in rows:
-        views = (f"{names[getattr(row, f'label_{view}')]} {getattr(row, f'confidence_{view}'):.2f}" for view in VIEWS)
-        table.add_row(f"{row.sigma:g}", *views, "rejected" if row.label_maj is None else names[row.label_maj])
-    return render(table, above=plain(image))
 
 
 def _as_json(image: str, rows: list[Predicted], names: dict[int, str]) -> str:

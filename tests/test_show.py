@@ -1,0 +1,228 @@
+"""One image of a run, whole: found by its name, drawn as the model saw it, with what was stored of it."""
+
+import io
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from rows import failed, jobs, record
+from sqlalchemy import Engine
+
+from db import store
+from db.errors import SmoothvoteError, WrongUse
+from db.migrations import upgrade
+from db.recipe import Preprocessing, make_recipe
+from db.runs import RunInfo, find_run
+from db.session import open_engine, reading, writing
+from db.settings import Settings
+from db.store import Entry
+from db.story import Story, named_image, story
+from smoothvote import front_door
+from worker import noise
+from worker.assembly import make_classifier
+from worker.classifier import Classifier
+from worker.images import Pixels, decode, read
+from worker.pictures import Pictures
+from worker.pipeline import predict
+from worker.sheet import draw_sheet, drawable
+from worker.smoothing import VIEWS
+from worker.views import draw_views
+
+RECIPE = make_recipe(model="efficientnet_lite0", levels=(0, 0.25), seed=7)
+CPU = torch.device("cpu")
+#: A name with letters that few fonts have, with markup and mathematics.
+ODD = "日本 $x_1$ [red] & <b>.jpg"
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return make_classifier(RECIPE, device=CPU, engine="eager", batch_size=None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photographs: list[Path]) -> Path:
+    """a/dog.jpg and b/dog.jpg, one with an odd name, one that is no image, one that nobody has done."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, photograph in zip(("a/dog.jpg", "b/dog.jpg", ODD), photographs, strict=False):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(photograph, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('record') / 'record.db'}")
+
+
+@pytest.fixture(scope="module")
+def engine(settings: Settings, folder: Path, classifier: Classifier) -> Iterator[Engine]:
+    """A record of what a real worker found there."""
+    engine = open_engine(settings)
+    upgrade(engine)
+    paths = ["a/dog.jpg", "b/dog.jpg", ODD, "broken.jpg", "pending.jpg"]
+    entries = [Entry(path=path, label=207, bytes=_size(folder / path)) for path in paths]
+    with writing(engine) as session:
+        dataset_id = store.record_dataset(
+            session, name="images", root=str(folder), fingerprint="f", found=len(entries), entries=entries
+        )
+        run_id = RECIPE.run_id("f")
+        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name="a run", recipe=RECIPE, job_size=4)
+    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
+    assert claim
+    store.pin_weights(engine, run_id, weights_sha256="0" * 64, preprocessing=classifier.preprocessing)
+    images = store.load_work(engine, claim).images
+    sources = [(image_id, partial(_pixels, folder, entry, settings)) for image_id, entry in images[:3]]
+    rows = [row for found in predict(sources, RECIPE, classifier) for row in found.predicted]
+    assert store.finish(engine, claim, rows, [failed(images[3][0], "truncated")])
+    yield engine
+    engine.dispose()
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 100
+
+
+def _pixels(folder: Path, entry: Entry, settings: Settings) -> Pixels:
+    return decode(read(str(folder), entry, settings), grayscale="convert", max_pixels=10**8)
+
+
+@pytest.fixture
+def run(engine: Engine) -> RunInfo:
+    with reading(engine) as session:
+        return find_run(session, "a run")
+
+
+def told(engine: Engine, run: RunInfo, name: str) -> Story:
+    with reading(engine) as session:
+        return story(session, run, named_image(session, run, name))
+
+
+@pytest.mark.parametrize("sigma", RECIPE.levels)
+def test_the_pictures_are_what_the_model_saw_when_it_said_what_is_stored(
+    engine: Engine, run: RunInfo, settings: Settings, classifier: Classifier, sigma: float
+) -> None:
+    found = told(engine, run, "a/dog.jpg")
+    drawn = Pictures(settings).views(run, found.entry, sigma)
+    assert (drawn.shape, drawn.dtype) == ((3, 224, 224, 3), np.uint8)
+    answers = classifier.predict(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
+    row = next(row for row in found.levels if row.sigma == sigma)
+    assert list(answers.labels) == [row.label_ns, row.label_ss, row.label_ds]
+    # A picture has 8 bits: the confidences move a little.
+    stored = [row.confidence_ns, row.confidence_ss, row.confidence_ds]
+    assert list(answers.confidences) == pytest.approx(stored, abs=0.02)
+
+
+def test_the_pictures_are_the_views_to_the_last_of_their_8_bits(
+    engine: Engine, run: RunInfo, settings: Settings, folder: Path, classifier: Classifier
+) -> None:
+    entry = told(engine, run, "b/dog.jpg").entry
+    pixels = _pixels(folder, entry, settings)
+    epsilon = noise.draw(pixels.digest, RECIPE.seed, *pixels.values.shape[:2])
+    views = draw_views(pixels, epsilon, RECIPE, classifier.preprocessing, CPU).clamp(0, 1) * 255
+    for level, sigma in enumerate(RECIPE.levels):
+        drawn = torch.from_numpy(Pictures(settings).views(run, entry, sigma)).permute(0, 3, 1, 2).float()
+        worked = views[level * len(VIEWS) : (level + 1) * len(VIEWS)]
+        assert (drawn - worked).abs().max() <= 0.501
+
+
+def test_a_view_is_a_png_and_a_thumbnail_a_small_jpeg(engine: Engine, run: RunInfo, settings: Settings) -> None:
+    entry = told(engine, run, "a/dog.jpg").entry
+    with Image.open(io.BytesIO(Pictures(settings).view(run, entry, 0.25, "ss"))) as picture:
+        assert (picture.format, picture.size) == ("PNG", (224, 224))
+    with Image.open(io.BytesIO(Pictures(settings).thumbnail(run, entry, 64))) as picture:
+        assert picture.format == "JPEG"
+        assert max(picture.size) == 64
+
+
+@pytest.mark.parametrize("entry", [
+    Entry(path="a/dog.jpg", label=1, bytes=5), Entry(path="gone.jpg", label=1, bytes=5),
+    Entry(path="../../etc/passwd", label=1, bytes=None),
+])  # fmt: skip
+def test_what_is_not_what_was_submitted_is_not_shown(run: RunInfo, settings: Settings, entry: Entry) -> None:
+    with pytest.raises(SmoothvoteError, match=r"changed|missing|outside_root") as raised:
+        Pictures(settings).thumbnail(run, entry)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_run_that_no_worker_has_begun_has_no_pictures(engine: Engine, settings: Settings, run: RunInfo) -> None:
+    begun = told(engine, run, "a/dog.jpg").entry
+    run_id = record(engine, [1], name="other", fingerprint="other")
+    with reading(engine) as session:
+        other = find_run(session, run_id)
+    with pytest.raises(SmoothvoteError, match="has no preprocessing yet"):
+        Pictures(settings).views(other, begun, 0)
+
+
+def test_an_image_is_named_by_its_path_its_end_or_where_it_lies(engine: Engine, run: RunInfo, folder: Path) -> None:
+    with reading(engine) as session:
+        first = named_image(session, run, "a/dog.jpg")
+        assert named_image(session, run, str(folder / "a/dog.jpg")) == first
+        assert named_image(session, run, "oken.jpg") == named_image(session, run, "broken.jpg")
+        with pytest.raises(WrongUse, match=r"'dog\.jpg' fits 2 images of run .*: a/dog\.jpg, b/dog\.jpg; give more"):
+            named_image(session, run, "dog.jpg")
+        with pytest.raises(WrongUse, match=r"has no image 'cat\.jpg'"):
+            named_image(session, run, "cat.jpg")
+        with pytest.raises(WrongUse, match=r"has no image '%'"):
+            named_image(session, run, "%")
+
+
+def test_a_sheet_has_a_row_a_level_with_pictures_as_sharp_as_they_are(
+    engine: Engine, run: RunInfo, settings: Settings, tmp_path: Path
+) -> None:
+    found = told(engine, run, "a/dog.jpg")
+    draw_sheet(run, found, Pictures(settings), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as opened:
+        sheet = np.asarray(opened.convert("RGB"))
+    for sigma in RECIPE.levels:
+        for view in Pictures(settings).views(run, found.entry, sigma):
+            middle = view[100:116, 100:116]
+            corners = np.argwhere((sheet == middle[0, 0]).all(axis=2))
+            windows = (sheet[y : y + 16, x : x + 16] for y, x in corners)
+            assert any(np.array_equal(window, middle) for window in windows), "no picture is scaled or smoothed"
+
+
+def test_a_name_in_any_script_is_drawn_without_a_warning(
+    engine: Engine, run: RunInfo, settings: Settings, tmp_path: Path
+) -> None:
+    draw_sheet(run, told(engine, run, ODD), Pictures(settings), tmp_path / "sheet.png")
+    assert drawable("aσ日") == "aσ□"
+
+
+@pytest.mark.parametrize(("name", "said"), [("broken.jpg", "truncated: why"), ("pending.jpg", "is pending in run")])
+def test_an_image_without_predictions_says_why(
+    engine: Engine, settings: Settings, tmp_path: Path, name: str, said: str, run: RunInfo
+) -> None:
+    with pytest.raises(SmoothvoteError, match=said):
+        draw_sheet(run, told(engine, run, name), Pictures(settings), tmp_path / "sheet.png")
+
+
+def test_show_prints_the_stored_answers_and_writes_the_sheet(
+    engine: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: RunInfo, folder: Path
+) -> None:
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", str(settings.database))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(front_door, ["show", "a/dog.jpg", "--run", run.id])
+    assert done.exit_code == 0, done.output
+    assert "wrote dog.smoothvote.png" in done.stderr
+    row = told(engine, run, "a/dog.jpg").levels[0]
+    assert f"{row.confidence_ns:.2f}" in done.stdout
+    assert (tmp_path / "dog.smoothvote.png").stat().st_size > 100_000
+    mine = folder / "mine.png"
+    mine.write_bytes(b"dear to me")
+    for wrong in (tmp_path / "a.jpg", tmp_path / "nowhere/a.png", mine):
+        done = CliRunner().invoke(front_door, ["show", "a/dog.jpg", "--run", run.id, "--output", str(wrong)])
+        assert isinstance(done.exception, WrongUse), done.output
+        assert str(wrong) in str(done.exception)
+    assert mine.read_bytes() == b"dear to me"
+
+
+def test_preprocessing_of_the_record_is_that_of_the_worker(run: RunInfo, classifier: Classifier) -> None:
+    assert run.preprocessing is not None
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in run.preprocessing.items()}
+    assert Preprocessing(**given) == classifier.preprocessing
