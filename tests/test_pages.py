@@ -5,10 +5,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from commands import command, environment, smoothvote
+from commands import command, environment
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from rows import LEVELS, PREPROCESSING, RECIPE, failed, jobs, predicted, record
 from sqlalchemy import Engine
@@ -244,23 +245,27 @@ def test_a_run_that_is_not_there_is_one_line_and_a_way_back(site: Site, watched:
     watched.complaints.clear()
 
 
-def test_no_page_scrolls_sideways_on_a_phone(site: Site, watched: Watched) -> None:
-    watched.page.set_viewport_size(PHONE)
+def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_who_does_not_see_it(
+    site: Site, watched: Watched
+) -> None:
+    page = watched.page
     for address in pages_of(site):
-        watched.page.goto(address)
-        assert watched.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], address
-    watched.complaints.clear()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_light_and_dark(scheme: str, site: Site, watched: Watched) -> None:
-    watched.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for address in pages_of(site):
-        watched.page.goto(address)
-        dark = sum(watched.page.evaluate(BACKGROUND)) < 3 * 128
-        assert dark == (scheme == "dark")
-        assert watched.page.evaluate(TOO_FAINT) == [], address
-    watched.complaints.clear()
+        page.goto(address)
+        page.emulate_media(color_scheme="dark")
+        assert sum(page.evaluate(BACKGROUND)) < 3 * 64
+        assert page.evaluate(TOO_FAINT) == [], address
+        page.emulate_media(color_scheme="light")
+        assert sum(page.evaluate(BACKGROUND)) > 3 * 192
+        assert page.evaluate(TOO_FAINT) == [], address
+        page.set_viewport_size(PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], address
+        found = page.evaluate(STRUCTURE)
+        assert found["lang"] == "en"
+        assert found["levels"][0] == 1, address
+        assert all(after <= before + 1 for before, after in pairwise(found["levels"])), address
+        assert found["unnamed"] == [], address
+        assert found["twice"] == [], address
+    watched.complaints.clear()  # of the image that is gone
 
 
 BACKGROUND = "getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
@@ -288,19 +293,6 @@ TOO_FAINT = """() => {
   }
   return faint;
 }"""
-
-
-def test_every_page_is_in_order_for_who_does_not_see_it(site: Site, watched: Watched) -> None:
-    for address in pages_of(site):
-        watched.page.goto(address)
-        found = watched.page.evaluate(STRUCTURE)
-        assert found["lang"] == "en"
-        assert found["levels"][0] == 1, address
-        assert all(after <= before + 1 for before, after in zip(found["levels"], found["levels"][1:], strict=False))
-        assert found["unnamed"] == [], address
-        assert found["twice"] == [], address
-    watched.complaints.clear()
-
 
 STRUCTURE = """() => {
   const all = (what) => [...document.querySelectorAll(what)];
@@ -350,10 +342,3 @@ FOCUS = """() => {
   const inside = [...document.querySelectorAll("main a, main input, main .point")];
   return { number: inside.indexOf(element), marked, what: element.outerHTML };
 }"""
-
-
-def test_the_command_says_where_it_cannot_listen(site: Site, tmp_path: Path) -> None:
-    port = site.address.rpartition(":")[2]
-    assert smoothvote("serve", "--port", port, cwd=tmp_path, code=2).stderr == (
-        f"smoothvote: --port {port}: it is taken at 127.0.0.1; choose another, or 0 for any that is free\n"
-    )

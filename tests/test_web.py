@@ -26,6 +26,7 @@ from db.web.charts import BOTTOM, HEIGHT, TOP, rates_chart, risk_chart, series_o
 from db.web.classes import class_table, in_order
 from db.web.guard import COOKIE
 from db.web.record import Record
+from db.web.server import is_local, listen, serve
 
 # True classes of seven images; None is not known. The last two have no prediction.
 LABELS = [1, 1, 1, 2, None, 1, 1]
@@ -644,3 +645,30 @@ def test_a_token_is_given_once_and_kept_in_a_cookie_that_does_not_hold_it(local:
         assert asked.get("/", headers={"authorization": "bearer let me in"}).status_code == 200
         away = asked.get("http://127.0.0.1:8765//evil.example/?token=let+me+in")
         assert away.headers["location"] == "/evil.example/"
+
+
+def test_strangers_are_not_let_in_without_a_token() -> None:
+    for host in ("0.0.0.0", "::"):
+        with pytest.raises(WrongUse, match="could read the record: export SMOOTHVOTE_TOKEN=… first"):
+            listen(host, 0, None)
+    for host, token in (("127.0.0.1", None), ("localhost", None), ("0.0.0.0", "a token")):
+        listen(host, 0, token).close()
+    assert [is_local(address) for address in ("127.0.0.1", "127.8.9.10", "::1")] == [True] * 3
+    assert [is_local(address) for address in ("0.0.0.0", "10.0.0.1", "::", "fe80::1%eth0")] == [False] * 4
+
+
+def test_a_port_that_is_taken_and_a_host_that_is_not_there_are_one_line(local: Settings) -> None:
+    with listen("127.0.0.1", 0, None) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(WrongUse, match=f"--port {port}: it is taken at 127.0.0.1; choose another"):
+            serve(local, None, host="127.0.0.1", port=port, token=None)
+    with pytest.raises(WrongUse, match=r"--host a\.\.b: no such address"):
+        listen("a..b", 0, None)
+    with pytest.raises(WrongUse, match=r"--host 192\.0\.2\.1 --port 0: "):
+        listen("192.0.2.1", 0, "a token")
+
+
+def test_a_record_that_cannot_be_used_is_said_before_the_server_begins() -> None:
+    for token in (None, "", "a token"):
+        with pytest.raises(WrongUse, match="cannot reach the database"):
+            serve(Settings(database_url="postgresql://127.0.0.1:1/x"), None, host="127.0.0.1", port=0, token=token)

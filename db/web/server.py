@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing, suppress
 
 from db.errors import WrongUse
 from db.settings import Settings
@@ -31,31 +32,28 @@ def serve(settings: Settings, draw: Callable[[], Pictures] | None, *, host: str,
     from db.web.record import Record
 
     token = token or None
-    listening = listen(host, port, token)
-    address, port = listening.getsockname()[:2]
-    local = is_local(address)
-    # Whoever has the token may come by any name: a proxy's, a forwarded port's.
-    hosts = frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host).lower()}) if local and not token else None
-    record = Record(settings)
-    if record.begun:
-        record.check()
-    app = make_app(record, draw, token=token, hosts=hosts)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=3,
-    )
-    opened = f"http://{_bracketed(host)}:{port}/"
-    how = ", once with ?token=TOKEN" if token else ""
-    print(f"smoothvote: open {opened}{how} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
-        return  # as a person ends it
+    with closing(Record(settings)) as record:
+        if record.begun:
+            record.check()
+        with listen(host, port, token) as listening:
+            address, port = listening.getsockname()[:2]
+            # Whoever has the token may come by any name: a proxy's, a forwarded port's.
+            mine = frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host).lower()})
+            hosts = mine if is_local(address) and not token else None
+            config = uvicorn.Config(
+                make_app(record, draw, token=token, hosts=hosts),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws="none",
+                timeout_graceful_shutdown=3,
+            )
+            how = ", once with ?token=TOKEN" if token else ""
+            print(
+                f"smoothvote: open http://{_bracketed(host)}:{port}/{how} (Ctrl-C ends it)", file=sys.stderr, flush=True
+            )
+            with suppress(KeyboardInterrupt):  # as a person ends it
+                uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int, token: str | None) -> socket.socket:
