@@ -23,6 +23,8 @@ from db.store import Entry
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
 
+expect.set_options(timeout=30_000)  # the first picture waits for torch
+
 #: It calls nobody of its own accord.
 OFFLINE = [
     "--no-sandbox",
@@ -126,7 +128,7 @@ def watched(browser: Browser, empty: Site) -> Iterator[Watched]:
     context.on("request", lambda request: asked.append(request.url))
     context.on("console", lambda message: complaints.append(message.text))
     context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield Watched(context.new_page(), complaints)
     context.close()
     assert [url for url in asked if not url.startswith(f"{empty.address}/")] == []

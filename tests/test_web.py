@@ -225,6 +225,9 @@ def test_the_gallery_filters_by_level_class_and_vote(run_id: str, served: TestCl
     assert tiles(get(served, images)) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]
     assert tiles(get(served, f"{images}?level=0.25&outcome=rejected")) == ["1.jpg", "2.jpg", "4.jpg"]
     assert tiles(get(served, f"{images}?class=2")) == ["3.jpg"]
+    assert tiles(get(served, f"{images}?class=Great+White+Shark")) == ["3.jpg"]
+    assert 'value="great white shark"' in get(served, f"{images}?class=2")
+    assert 'value="836"' in get(served, f"{images}?class=836")  # another class is called sunglasses as well
     assert tiles(get(served, f"{images}?class=2&voted=9")) == ["3.jpg"]
     assert tiles(get(served, f"{images}?class=2&voted=1")) == []
     assert tiles(get(served, f"{images}?outcome=unlabelled")) == ["4.jpg"]
@@ -529,7 +532,8 @@ WRONG = [
     ("/runs/{run}/images?level=x", 422, "level: input should be a valid number"),
     ("/runs/{run}/images?outcome=good", 404, "outcome 'good' is unknown: it is one of right, wrong, rejected"),
     ("/runs/{run}/images?after=-1", 422, "after: input should be greater than or equal to 0"),
-    ("/runs/{run}/images?class=99999999999999999999", 422, "class: input should be less than"),
+    ("/runs/{run}/images?class=99999999999999999999", 404, "class 99999999999999999999: no class of the model"),
+    ("/runs/{run}/images?class=sunglasses", 404, "class sunglasses: 2 classes are called so; give an index: 836, 837"),
     ("/runs/{run}/images/x", 422, "image: input should be a valid integer"),
     ("/runs/{run}/images/9999999999999999999999", 422, "image: input should be less than"),
     ("/runs/{run}/images/999999", 404, "has no image 999999"),

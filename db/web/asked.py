@@ -6,6 +6,8 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BeforeValidator, Field
 
 from db.errors import WrongUse
+from db.outcomes import class_index
+from db.recipe import Recipe
 from db.runs import RunInfo
 from db.web.record import Record
 
@@ -22,16 +24,15 @@ def _given(value: Any) -> Any:
 TheRecord = Annotated[Record, Depends(_record)]
 Given = BeforeValidator(_given)
 Name = Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
-Index = Annotated[int, Field(ge=0, lt=2**31)]
 
 #: A run: an id, the beginning of one, a name, or `latest`.
 RunName = Annotated[str, Name, Path()]
 Side = Annotated[Annotated[str, Name] | None, Given, Query()]
 ImageId = Annotated[int, Field(ge=0, lt=2**63), Path()]
 Level = Annotated[float | None, Given, Query()]
-#: Indices of classes: the true one, and what the vote said.
-Label = Annotated[Index | None, Given, Query(alias="class")]
-Voted = Annotated[Index | None, Given, Query()]
+#: The true class, by name or index; and the index of the class that the vote said.
+ClassName = Annotated[Annotated[str, Name] | None, Given, Query(alias="class")]
+Voted = Annotated[Annotated[int, Field(ge=0, lt=2**31)] | None, Given, Query()]
 Word = Annotated[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] | None, Given, Query()]
 PageNumber = Annotated[int, Field(ge=1, lt=10**6), Query(alias="page")]
 After = Annotated[int, Field(ge=0, lt=2**63), Query()]
@@ -49,6 +50,18 @@ def level_of(run: RunInfo, level: float | None) -> float:
     if level not in levels:
         raise WrongUse(f"run {run.id} has no level {level:g}; it has {', '.join(f'{one:g}' for one in levels)}")
     return level
+
+
+def class_asked(recipe: Recipe, name: str) -> int:
+    """Index of the class that was asked for.
+
+    Raises:
+        WrongUse: if there is none, or several are called so.
+    """
+    try:
+        return class_index(recipe, name)
+    except WrongUse as error:
+        raise WrongUse(str(error).removeprefix("--")) from None  # it is no flag here
 
 
 def one_of(name: str, value: str | None, allowed: Any) -> None:

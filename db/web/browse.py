@@ -10,9 +10,23 @@ from db.errors import WrongUse
 from db.formats import TITLES
 from db.runs import find_run, progress
 from db.stats import rate
-from db.web.asked import After, ImageId, Label, Level, PageNumber, RunName, TheRecord, Voted, Word, level_of, one_of
+from db.story import story
+from db.web.asked import (
+    After,
+    ClassName,
+    ImageId,
+    Level,
+    PageNumber,
+    RunName,
+    TheRecord,
+    Voted,
+    Word,
+    class_asked,
+    level_of,
+    one_of,
+)
 from db.web.classes import ORDERS, class_table, in_order
-from db.web.gallery import FAILURES, PAGE, SELECTIONS, Wanted, story, tiles
+from db.web.gallery import FAILURES, PAGE, SELECTIONS, Wanted, tiles
 from db.web.pictures import NO_TORCH
 from db.web.render import link, page, sigma_text
 
@@ -38,7 +52,7 @@ def images(
     run: RunName,
     level: Level = None,
     outcome: Word = None,
-    label: Label = None,
+    called: ClassName = None,
     voted: Voted = None,
     code: Word = None,
     after: After = 0,
@@ -47,6 +61,7 @@ def images(
     one_of("outcome", outcome, {**SELECTIONS, **FAILURES})
     with record.reading() as session:
         found = find_run(session, run)
+        label = None if called is None else class_asked(found.recipe, called)
         failures = bool(code) or outcome in FAILURES
         wanted = Wanted(
             sigma=None if failures else level_of(found, level), outcome=outcome, label=label, voted=voted, code=code
@@ -71,10 +86,16 @@ def images(
         more=more,
         selections={**{name: one.words for name, one in SELECTIONS.items()}, **FAILURES},
         names=class_names(found.recipe),
+        called="" if label is None else _unambiguous(class_names(found.recipe), label),
         complete=so_far.complete,
         pictured=request.app.state.draw is not None,
         no_pictures=NO_TORCH,
     )
+
+
+def _unambiguous(names: dict[int, str], label: int) -> str:
+    # Two classes of ImageNet are called sunglasses, and two missile.
+    return names[label] if list(names.values()).count(names[label]) == 1 else str(label)
 
 
 @routes.get("/runs/{run}/images/{image}")

@@ -8,9 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Row, Select, and_, func, not_, select
 from sqlalchemy.orm import Session
 
-from db.errors import WrongUse
 from db.runs import RunInfo
-from db.store import Entry
 from db.tables import SKIPPED, Failure, Image, Prediction
 
 #: Images on a page.
@@ -144,60 +142,6 @@ def _failures(run: RunInfo, wanted: Wanted) -> Select[Failure, Image]:
     if wanted.label is not None:
         rows = rows.where(Image.label == wanted.label)
     return rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Story:
-    """One image: what was found for it at each level, its failure, or neither while it is pending."""
-
-    image_id: int
-    position: int
-    entry: Entry
-    levels: list[Prediction]
-    failure: Failure | None
-    #: Ids of the images before and after it in the dataset.
-    before: int | None
-    after: int | None
-
-
-def story(session: Session, run: RunInfo, image_id: int) -> Story:
-    """All that the run holds of one image.
-
-    Raises:
-        WrongUse: if it is not one of the run's dataset.
-    """
-    image = find_image(session, run, image_id)
-    found = select(Prediction).where(Prediction.run_id == run.id, Prediction.image_id == image_id)
-    beside = select(Image.position, Image.id).where(
-        Image.dataset_id == run.dataset_id, Image.position.in_((image.position - 1, image.position + 1))
-    )
-    neighbours: dict[int, int] = {row.position: row.id for row in session.execute(beside)}
-    return Story(
-        image_id=image_id,
-        position=image.position,
-        entry=entry_of(image),
-        levels=list(session.scalars(found.order_by(Prediction.sigma))),
-        failure=session.get(Failure, (run.id, image_id)),
-        before=neighbours.get(image.position - 1),
-        after=neighbours.get(image.position + 1),
-    )
-
-
-def find_image(session: Session, run: RunInfo, image_id: int) -> Image:
-    """The image with this id.
-
-    Raises:
-        WrongUse: if it is not one of the run's dataset.
-    """
-    image = session.scalar(select(Image).where(Image.id == image_id, Image.dataset_id == run.dataset_id))
-    if image is None:
-        raise WrongUse(f"run {run.id} has no image {image_id}")
-    return image
-
-
-def entry_of(image: Image) -> Entry:
-    """An image as its producer found it."""
-    return Entry(path=image.path, label=image.label, bytes=image.bytes)
 
 
 def failure_codes(session: Session, run: RunInfo) -> list[Row[str, int]]:

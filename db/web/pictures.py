@@ -7,8 +7,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from db.runs import RunInfo, find_run
 from db.store import Entry
+from db.story import entry_of, find_image
 from db.web.asked import ImageId, RunName, TheRecord, level_of
-from db.web.gallery import entry_of, find_image
 from db.web.record import Record
 
 routes = APIRouter()
