@@ -422,7 +422,7 @@ def test_a_report_is_counted_once_for_each_state_of_its_run(local: Settings) -> 
         with writing(engine) as session:
             session.execute(text("UPDATE runs SET name = 'renamed'"))
         assert countings() == 0
-        assert "renamed" in get(asked, f"/runs/{run_id}")
+        assert asked.get(f"/api/runs/{run_id}").json()["run"]["name"] == "renamed"
     found.close()
     engine.dispose()
 
