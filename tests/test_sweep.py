@@ -14,13 +14,14 @@ from sqlalchemy import Engine
 
 from db import store
 from db.cli import FORMATS
-from db.errors import WrongUse
+from db.errors import Away, WrongUse
 from db.grid import Grid, read_grid, to_json
 from db.grid_formats import format_grid, headline, legend
 from db.grid_plot import plot_grid
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.report import RATES
+from db.runs import list_runs
 from db.session import open_engine, reading
 from db.settings import Settings
 from producer.cli import METRICS, find_dataset
@@ -242,6 +243,20 @@ def test_every_rate_can_be_shown_and_other_commands_take_one_model() -> None:
     several = {param.name for param in front_door.commands["sweep"].params if getattr(param, "multiple", False)}
     assert several == {"model"}
     assert not any(getattr(param, "multiple", False) for param in front_door.commands["run"].params)
+
+
+def test_a_grid_is_not_half_recorded_where_the_queue_is_away(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}")
+    engine = open_engine(settings)
+    upgrade(engine)
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", settings.database)
+    monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", "redis://127.0.0.1:1/0")
+    assert isinstance(call(folder, "--submit").exception, Away)
+    with reading(engine) as session:
+        assert list_runs(session) == []
+    engine.dispose()
 
 
 def test_a_grid_is_submitted_once_and_shown_as_far_as_it_is(tmp_path: Path, folder: Path, short_folder: Path) -> None:
