@@ -10,10 +10,14 @@ import click
 import db.cli
 import producer.cli
 import worker.cli
+from db.api import report, rows, runs
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 
 if TYPE_CHECKING:
     from db.web.pictures import Pictures
+
+#: What a notebook needs: docs/python.md.
+__all__ = ["main", "report", "rows", "runs"]
 
 
 @click.command()

@@ -4,9 +4,9 @@ They are read in pages along the dataset, so ten million take no more memory tha
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, null, or_, select
 from sqlalchemy.orm import Session
 
 from db.classes import class_names
@@ -71,24 +71,16 @@ def pages(
     wanted = list(columns) if columns is not None else list(COLUMNS)
     _check(run, level, outcome, wanted)
     expressions = _expressions()
-    mine, without = Prediction.run_id == run.id, Failure.run_id == run.id
-    found = (
-        select(*(expressions[name].label(name) for name in wanted))
-        .select_from(Image)
-        .outerjoin(Prediction, and_(mine, Prediction.image_id == Image.id))
-        .outerjoin(Failure, and_(without, Failure.image_id == Image.id))
-        .where(Image.dataset_id == run.dataset_id, or_(mine, without))
-        .order_by(Image.position, Prediction.sigma)
-    )
+    chosen = []
     if level is not None:
-        found = found.where(Prediction.sigma == level)
+        chosen.append(Prediction.sigma == level)
     if outcome is not None:
-        found = found.where(expressions[outcome] == 1 if outcome in FLAGS else expressions["outcome"] == outcome)
+        chosen.append(expressions[outcome] == 1 if outcome in FLAGS else expressions["outcome"] == outcome)
     names = class_names(run.recipe) if any(name.endswith("_name") for name in wanted) else {}
-    size = max(1, PAGE // len(run.recipe.levels))
-    for first in range(0, run.expected, size):
-        page = found.where(Image.position.between(first, first + size - 1))
-        rows = session.connection().execute(page).all()  # plain rows: the session's own take half as long again
+    for span in _spans(session, run):
+        page = _page(session, run, span).add_columns(*(expressions[name].label(name) for name in wanted))
+        # Plain rows: the session's own take half as long again.
+        rows = session.connection().execute(page.where(*chosen)).all()
         if rows:
             values = zip(*rows, strict=True)
             yield {name: _shown(name, column, names) for name, column in zip(wanted, values, strict=True)}
@@ -97,6 +89,45 @@ def pages(
 def page_of(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Page:
     """Rows that are at hand as one page."""
     return {name: [row[name] for row in rows] for name in names}
+
+
+class Span(NamedTuple):
+    """Images that are read at once: their positions in the dataset, and the least and greatest of their ids."""
+
+    first: int
+    last: int
+    least: int
+    greatest: int
+
+
+def _spans(session: Session, run: RunInfo) -> Iterator[Span]:
+    size = max(1, PAGE // len(run.recipe.levels))
+    for first in range(0, run.expected, size):
+        last = first + size - 1
+        ids = select(func.min(Image.id), func.max(Image.id)).where(
+            Image.dataset_id == run.dataset_id, Image.position.between(first, last)
+        )
+        yield Span(first, last, *session.execute(ids).one())
+
+
+def _page(session: Session, run: RunInfo, span: Span) -> Select[Any]:
+    """Images of a span with what there is of them, in order; those of which there is nothing are left out."""
+    predicted, without = Prediction.run_id == run.id, Failure.run_id == run.id
+    joined = [predicted, Prediction.image_id == Image.id]
+    if session.get_bind().dialect.name == "postgresql":
+        # It follows from the join, but PostgreSQL has to be told: until it has gathered statistics of new rows, it goes
+        # through all predictions of the run for every page. SQLite must not be: for every image it would go through
+        # those of the page.
+        joined.append(Prediction.image_id.between(span.least, span.greatest))
+    return (
+        select()
+        .select_from(Image)
+        .outerjoin(Prediction, and_(*joined))
+        .outerjoin(Failure, and_(without, Failure.image_id == Image.id))
+        .where(Image.dataset_id == run.dataset_id, Image.position.between(span.first, span.last))
+        .where(or_(predicted, without))
+        .order_by(Image.position, Prediction.sigma)
+    )
 
 
 def _check(run: RunInfo, level: float | None, outcome: str | None, columns: Sequence[str]) -> None:
