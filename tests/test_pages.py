@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import command, environment
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from rows import LEVELS, PREPROCESSING, RECIPE, failed, jobs, predicted, record
 from sqlalchemy import Engine
 
@@ -35,6 +35,8 @@ OFFLINE = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: Longer than a phone is wide.
+NAME = "photographs_of_a_rather_long_name_by_an_efficient_network"
 PHONE = {"width": 360, "height": 740}
 
 # What the views said of six photographs of class 1 at either level; the seventh image is not there, the last broken.
@@ -49,6 +51,7 @@ class Site:
     home: Path
     engine: Engine | None = None
     run: str = ""
+    other: str = ""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,13 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
             session, name="photos", root=str(photographs[0].parent), fingerprint="a", found=8, entries=entries
         )
         empty.run = RECIPE.run_id("a")
-        store.record_run(session, run_id=empty.run, dataset_id=dataset, name="vote", recipe=RECIPE, job_size=8)
+        other = RECIPE.model_copy(update={"seed": 1})
+        empty.other = other.run_id("a")
+        store.record_run(
+            session, run_id=empty.other, dataset_id=dataset, name=f"other_{NAME}", recipe=other, job_size=8
+        )
+        store.cancel(session, empty.other)
+        store.record_run(session, run_id=empty.run, dataset_id=dataset, name=NAME, recipe=RECIPE, job_size=8)
     store.pin_weights(engine, empty.run, weights_sha256="0" * 64, preprocessing=PREPROCESSING)
     claim = store.claim(engine, jobs(engine, empty.run)[0].id, worker="w", lease=60)
     assert claim
@@ -126,7 +135,13 @@ def watched(browser: Browser, empty: Site) -> Iterator[Watched]:
     asked: list[str] = []
     complaints: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
-    context.on("console", lambda message: complaints.append(message.text))
+
+    def heard(message: ConsoleMessage) -> None:
+        # Of a picture that cannot be made the page speaks itself.
+        if "/pictures/" not in message.location["url"]:
+            complaints.append(message.text)
+
+    context.on("console", heard)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.set_default_timeout(30_000)
     yield Watched(context.new_page(), complaints)
@@ -142,7 +157,7 @@ def page(watched: Watched) -> Page:
 
 def pages_of(site: Site) -> list[str]:
     run = f"/runs/{site.run}"
-    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", f"/compare?a={site.run}&b={site.run}"]
+    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", f"/compare?a={site.run}&b={site.other}"]
 
 
 def test_a_record_without_runs_says_how_to_begin(first_sight: str) -> None:
@@ -151,8 +166,8 @@ def test_a_record_without_runs_says_how_to_begin(first_sight: str) -> None:
 
 def test_from_the_list_to_a_rate_to_its_images(site: Site, page: Page) -> None:
     page.goto("/")
-    page.get_by_role("link", name="vote", exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("vote")
+    page.get_by_role("link", name=NAME, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
     expect(page.get_by_role("row", name="Acc NS 0.7143")).to_contain_text("5 of 7")
     page.get_by_role("row", name="Reject").get_by_role("link").first.click()
     expect(page.locator(".gallery li")).to_have_count(1)
@@ -199,14 +214,12 @@ def test_an_image_is_shown_as_the_model_saw_it(site: Site, page: Page) -> None:
     expect(page.get_by_text("image 3 of 8")).to_be_visible()
 
 
-def test_a_picture_that_cannot_be_made_says_why_in_its_place(site: Site, watched: Watched) -> None:
-    watched.page.goto(f"/runs/{site.run}/images")
-    reason = watched.page.locator(".missing")
+def test_a_picture_that_cannot_be_made_says_why_in_its_place(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.run}/images")
+    reason = page.locator(".missing")
     reason.scroll_into_view_if_needed()
     expect(reason).to_have_count(1)
     expect(reason).to_contain_text("gone.jpg")
-    assert all("404" in complaint or "503" in complaint for complaint in watched.complaints)
-    watched.complaints.clear()
 
 
 def test_progress_moves_while_jobs_are_done(site: Site, page: Page) -> None:
@@ -247,10 +260,7 @@ def test_a_run_that_is_not_there_is_one_line_and_a_way_back(site: Site, watched:
     watched.complaints.clear()
 
 
-def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_who_does_not_see_it(
-    site: Site, watched: Watched
-) -> None:
-    page = watched.page
+def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_who_does_not_see_it(site: Site, page: Page) -> None:
     for address in pages_of(site):
         page.goto(address)
         page.emulate_media(color_scheme="dark")
@@ -261,15 +271,27 @@ def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_who_does_not
         assert page.evaluate(TOO_FAINT) == [], address
         page.set_viewport_size(PHONE)
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], address
+        assert page.evaluate(ASTRAY) == 0, address
         found = page.evaluate(STRUCTURE)
         assert found["lang"] == "en"
         assert found["levels"][0] == 1, address
         assert all(after <= before + 1 for before, after in pairwise(found["levels"])), address
         assert found["unnamed"] == [], address
         assert found["twice"] == [], address
-    watched.complaints.clear()  # of the image that is gone
 
 
+# Points whose marker does not lie where they are pointed at.
+ASTRAY = """() => {
+  const middle = (element) => {
+    const box = element.getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2];
+  };
+  return [...document.querySelectorAll(".point")].filter((point) => {
+    const [x, y] = middle(point.querySelector(".marker"));
+    const [wantedX, wantedY] = middle(point.querySelector(".hit"));
+    return Math.hypot(x - wantedX, y - wantedY) > 2;
+  }).length;
+}"""
 BACKGROUND = "getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
 # Text below 4.5 : 1 against what lies behind it (WCAG 2, AA).
 TOO_FAINT = """() => {
