@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import text
 
 from db.tables import Base
+from db.views import statements
 
 with context.config.attributes["engine"].begin() as connection:
     if connection.dialect.name == "postgresql":
@@ -13,3 +14,6 @@ with context.config.attributes["engine"].begin() as connection:
     context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
+        # They hold nothing of their own: whatever the migrations left, they are made as this code has them.
+        for statement in statements(connection.dialect.name):
+            connection.execute(text(statement))

@@ -1,4 +1,4 @@
-"""The first tables, and two views for people with psql, Grafana or Datasette."""
+"""The first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -79,29 +79,3 @@ def upgrade() -> None:
         sa.Column("code", sa.String, nullable=False),
         sa.Column("message", sa.String, nullable=False),
     )
-    op.execute(OUTCOMES)
-    op.execute(LEVELS)
-
-
-OUTCOMES = """
-CREATE VIEW outcomes AS
-SELECT p.run_id, r.name AS run_name, p.sigma, i.path, i.label,
-       p.label_ns, p.confidence_ns, p.label_ss, p.confidence_ss, p.label_ds, p.confidence_ds, p.label_maj,
-       CASE WHEN p.label_maj IS NULL THEN 'rejected'
-            WHEN i.label IS NULL THEN 'unlabelled'
-            WHEN p.label_maj = i.label THEN 'right'
-            ELSE 'wrong' END AS outcome
-FROM predictions p JOIN runs r ON r.id = p.run_id JOIN images i ON i.id = p.image_id
-"""
-
-LEVELS = """
-CREATE VIEW levels AS
-SELECT run_id, run_name, sigma, count(*) AS predicted, count(label) AS labelled,
-       avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ns = label THEN 1.0 ELSE 0.0 END END) AS acc_ns,
-       avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ss = label THEN 1.0 ELSE 0.0 END END) AS acc_ss,
-       avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ds = label THEN 1.0 ELSE 0.0 END END) AS acc_ds,
-       avg(CASE outcome WHEN 'right' THEN 1.0 WHEN 'wrong' THEN 0.0 END) AS acc_maj,
-       avg(CASE WHEN label IS NOT NULL THEN CASE outcome WHEN 'right' THEN 1.0 ELSE 0.0 END END) AS acc_maj_overall,
-       avg(CASE outcome WHEN 'rejected' THEN 1.0 ELSE 0.0 END) AS reject_rate
-FROM outcomes GROUP BY run_id, run_name, sigma
-"""
