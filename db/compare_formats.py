@@ -51,7 +51,7 @@ def words(comparison: Comparison) -> str:
 
 def _of_labelled(levels: list[LevelComparison]) -> str:
     said = [f"{name}: {_sides(levels, view)}" for view, name in SPOKEN.items()]
-    return f"Which run is right more often, after Holm's adjustment for the levels. {'. '.join(said)}."
+    return f"Which run is right more often (first against second), after Holm's adjustment for the levels. {'. '.join(said)}."
 
 
 def _sides(levels: list[LevelComparison], view: str) -> str:
@@ -60,7 +60,7 @@ def _sides(levels: list[LevelComparison], view: str) -> str:
     compared = [(level.sigma, found) for level in levels if (found := level.views[view])]
     for sigma, found in compared:
         decided = found.tested.verdict != "undecided"
-        shares = f" ({found.second.value:.3f} against {found.first.value:.3f})" if decided else ""
+        shares = f" ({found.first.value:.3f} against {found.second.value:.3f})" if decided else ""
         sides[found.tested.verdict].append(f"σ = {sigma:g}{shares}")
     if not any(found.tested.pair.only_first or found.tested.pair.only_second for _, found in compared):
         return "both are right on the same images at every level"

@@ -134,10 +134,10 @@ def test_p_values_are_adjusted_for_the_levels_of_each_view(engine: Engine) -> No
         assert [level and level.tested.pair.p for level in by_view[view]] == pytest.approx(ps)
         assert [level and level.tested.p_holm for level in by_view[view]] == pytest.approx(holm(ps))
     said = words(compared(engine, first, second))
-    assert "Vote: the second at σ = 0 (0.667 against 0.000); nothing is shown at σ = 0.25." in said
-    assert "NS: the second at σ = 0 (0.667 against 0.000), σ = 0.25 (0.500 against 0.000)." in said
+    assert "Vote: the second at σ = 0 (0.000 against 0.667); nothing is shown at σ = 0.25." in said
+    assert "NS: the second at σ = 0 (0.000 against 0.667), σ = 0.25 (0.000 against 0.500)." in said
     turned = words(compared(engine, second, first))
-    assert "Vote: the first at σ = 0 (0.000 against 0.667); nothing is shown at σ = 0.25." in turned
+    assert "Vote: the first at σ = 0 (0.667 against 0.000); nothing is shown at σ = 0.25." in turned
 
 
 def test_turned_round_the_differences_are_turned_round(engine: Engine, found: Comparison) -> None:
