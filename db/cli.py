@@ -216,6 +216,50 @@ def images(run: str, level: float | None, outcome: Any, form: str) -> None:
 
 
 @click.command()
+@click.argument("run", default="latest")
+@click.option(
+    "--what",
+    type=click.Choice(["rows", "summary"]),
+    default="rows",
+    show_default=True,
+    help="A row an image and level, or a row a level.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl", "parquet"]),
+    help="What to write.  [default: from FILE's ending, else csv]",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Instead of stdout.")
+def export(run: str, what: Any, form: Any, output: Path | None) -> None:
+    """Write RUN for other programs: what was found for each image, or the report's figures.
+
+    docs/python.md has the columns. A file appears when it is whole. Ends with 3 while RUN is incomplete.
+    """
+    import sys
+
+    from db.export import form_of, whole_file, write_run
+    from db.runs import find_run, progress
+    from db.session import connect, reading
+    from db.settings import load_settings
+
+    form = form_of(form, output)
+    with reading(connect(load_settings())) as session:
+        found = find_run(session, run)
+        pending = found.expected - progress(session, found).done
+        if output is None:
+            write_run(session, found, what, form, sys.stdout.buffer)
+            sys.stdout.flush()
+        else:
+            with whole_file(output) as file:
+                count = write_run(session, found, what, form, file)
+            click.echo(f"wrote {count} rows to {output}", err=True)
+    if pending:
+        click.echo(f"INCOMPLETE: {pending} of {found.expected} images are pending", err=True)
+        raise SystemExit(INCOMPLETE)
+
+
+@click.command()
 @click.argument("run")
 def cancel(run: str) -> None:
     """Stop RUN. What was found stays; submitting it again resumes it."""
@@ -259,4 +303,4 @@ def upgrade() -> None:
     click.echo(f"{shown(engine)}: {before or 'empty'} → {current_revision(engine)}", err=True)
 
 
-VERBS = (report, compare, images, runs, status, cancel, db)
+VERBS = (report, compare, images, export, runs, status, cancel, db)

@@ -1,10 +1,9 @@
 """A run as a file for other programs: its rows, or its summary, as CSV, JSONL or Parquet, written page by page."""
 
-import csv
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -24,6 +23,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 #: A spreadsheet takes a cell that begins so for a formula, and its author may be whoever named an image.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+#: What a cell must be quoted for.
+QUOTED = re.compile('[,"\r\n]')
 
 
 def form_of(form: Form | None, output: Path | None) -> Form:
@@ -83,28 +84,30 @@ def write(pages: Iterable[Page], types: Mapping[str, type], form: Form, out: IO[
 
 
 def _csv(pages: Iterable[Page], types: Mapping[str, type]) -> Iterator[tuple[str, int]]:
-    yield _csv_lines([tuple(types)]), 0
+    yield ",".join(types) + "\n", 0
     for page in pages:
-        columns = [_CELLS.get(types[name], list)(column) for name, column in page.items()]
-        yield _csv_lines(zip(*columns, strict=True)), len(columns[0])
+        columns = [map(_CELLS[types[name]], column) for name, column in page.items()]
+        lines = [",".join(cells) for cells in zip(*columns, strict=True)]
+        yield "\n".join([*lines, ""]), len(lines)
 
 
-def _csv_lines(lines: Iterable[tuple[Any, ...]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
+def _text_cell(text: str | None) -> str:
+    # Not by csv.writer: it leaves a carriage return unquoted where lines end with a newline alone.
+    if not text:
+        return ""
+    text = f"'{text}" if text.startswith(FORMULA) else text
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
-def _texts(column: Iterable[str | None]) -> list[str | None]:
-    return [f"'{text}" if text and text.startswith(FORMULA) else text for text in column]
+def _number_cell(number: float | None) -> str:
+    return "" if number is None else repr(number)
 
 
-def _flags(column: Iterable[bool | None]) -> list[str | None]:
-    return [None if flag is None else "true" if flag else "false" for flag in column]
+def _flag_cell(flag: bool | None) -> str:
+    return "" if flag is None else "true" if flag else "false"
 
 
-#: How values become cells of CSV, by their type; None is an empty cell.
-_CELLS: dict[type, Any] = {str: _texts, bool: _flags}
+_CELLS: dict[type, Callable[[Any], str]] = {str: _text_cell, int: _number_cell, float: _number_cell, bool: _flag_cell}
 
 
 def _jsonl(pages: Iterable[Page]) -> Iterator[tuple[str, int]]:
