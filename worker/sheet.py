@@ -111,9 +111,9 @@ def _vote(found: Prediction, true: int | None, names: dict[int, str]) -> list[tu
         agree = sum(getattr(found, f"label_{view}") == found.label_maj for view in VIEWS)
         said = [(f"{mark} {named(found.label_maj, names)}".strip(), colour), (f"{agree} of 3 agree", NEITHER[1])]  # fmt: skip
     if true is not None and found.label_ns != true and found.label_maj == true:
-        said.append(("saved: unsmoothed it is wrong", RIGHT[1]))
+        said.append(("saved: NS is wrong", RIGHT[1]))
     if true is not None and found.label_ns == true and found.label_maj != true:
-        said.append(("lost: unsmoothed it is right", WRONG[1]))
+        said.append(("lost: NS is right", WRONG[1]))
     return said
 
 
