@@ -23,20 +23,15 @@ ARROW = {
 }
 #: pandas' types that have a null of their own: else a rejected vote were NaN, and every label a float.
 NULLABLE = {pyarrow.int64(): pandas.Int64Dtype(), pyarrow.bool_(): pandas.BooleanDtype()}
-#: Text that is the same in many rows.
-CATEGORIES = ("label_name", "label_maj_name", "code")
 
 #: Rows of a Parquet file that are held in memory before they are written: readers want large groups.
 GROUP = 100_000
 
 
 def to_frame(pages: Iterable[Page], types: Mapping[str, type]) -> pandas.DataFrame:
-    """Pages as one DataFrame: str, float64 (NaN is null), Int64, boolean, and categories."""
+    """Pages as one DataFrame: str, float64 (NaN is null), Int64, boolean; outcome is a category."""
     schema = _schema(types)
     table = pyarrow.Table.from_batches([pyarrow.RecordBatch.from_pydict(page, schema) for page in pages], schema)
-    for number, name in enumerate(table.column_names):
-        if name in CATEGORIES:
-            table = table.set_column(number, name, table.column(name).dictionary_encode())
     frame = table.to_pandas(types_mapper=NULLABLE.get)
     if "outcome" in frame:
         frame["outcome"] = frame["outcome"].astype(pandas.CategoricalDtype(OUTCOMES))
