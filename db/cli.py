@@ -187,9 +187,11 @@ def compare(first: str, second: str, form: str, interval: Any, plot: Path | None
 @click.option("--level", type=float, metavar="σ", help="Of one noise level only.")
 @click.option(
     "--outcome",
-    type=click.Choice(["right", "wrong", "rejected", "unlabelled", "failed", "skipped"]),
-    help="Of the vote.",
+    type=click.Choice(["right", "wrong", "rejected", "unlabelled", "failed", "skipped", "saved", "lost"]),
+    help="Of the vote; saved: right though ns is wrong; lost: wrong or rejected though ns is right.",
 )
+@click.option("--class", "true_class", metavar="NAME|INDEX", help="Of one true class only.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="So many at most.")
 @click.option(
     "--format",
     "form",
@@ -198,10 +200,11 @@ def compare(first: str, second: str, form: str, interval: Any, plot: Path | None
     show_default=True,
     help="What to print.",
 )
-def images(run: str, level: float | None, outcome: Any, form: str) -> None:
-    """List the images behind a rate of RUN: by noise level and outcome."""
+def images(run: str, level: float | None, outcome: Any, true_class: str | None, limit: int | None, form: str) -> None:
+    """List the images behind a rate of RUN: by noise level, outcome and true class."""
     from db.classes import class_names
-    from db.formats import format_images
+    from db.listing import format_images
+    from db.outcomes import class_index
     from db.outcomes import images as read_images
     from db.runs import find_run
     from db.session import connect, reading
@@ -209,9 +212,9 @@ def images(run: str, level: float | None, outcome: Any, form: str) -> None:
 
     with reading(connect(load_settings())) as session:
         found = find_run(session, run)
-        for line in format_images(
-            read_images(session, found, sigma=level, outcome=outcome), form, class_names(found.recipe)
-        ):
+        label = None if true_class is None else class_index(found.recipe, true_class)
+        listed = read_images(session, found, sigma=level, outcome=outcome, label=label, limit=limit)
+        for line in format_images(listed, form, class_names(found.recipe)):
             click.echo(line)
 
 

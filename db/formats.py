@@ -1,16 +1,13 @@
 """A report as text: table, csv, json, markdown, latex. Every format says how many images it speaks of."""
 
-import json
 import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from db import article
 from db.data import json_text, rate_json, tested_json, to_json
 from db.flat import level_rows
-from db.outcomes import ImageOutcome
 from db.report import COUNTS, RATES, Report
 from db.stats import CONFIDENCE, Rate
 from db.text import latex, markdown, p_value, pair_cells, plain, render, to_csv, with_ends, with_interval
@@ -177,35 +174,6 @@ def _latex(report: Report) -> str:
     for title, columns, cells, below in _tests(report):
         said += ["", *latex(columns, cells, f"{title}. {below}")]
     return "\n".join(said)
-
-
-def format_images(found: Iterable[ImageOutcome], form: str, names: dict[int, str]) -> Iterable[str]:
-    """Images line by line, as table, csv or jsonl; ``names`` gives labels their class names."""
-    columns = [field.name for field in fields(ImageOutcome)]
-    if form == "jsonl":
-        return (json.dumps({name: getattr(image, name) for name in columns}, ensure_ascii=False) for image in found)
-    if form == "csv":
-        return iter([to_csv(columns, ({name: getattr(image, name) for name in columns} for image in found))])
-    table = Table("image", "σ", "outcome", "true", "vote", "ns", "ss", "ds")
-
-    def named(label: int | None, confidence: float | None = None) -> str:
-        share = "" if confidence is None else f" {confidence:.2f}"
-        return "" if label is None else names.get(label, str(label)) + share
-
-    for image in found:
-        sigma = "" if image.sigma is None else f"{image.sigma:g}"
-        if image.code:
-            table.add_row(
-                plain(image.path), sigma, image.outcome, named(image.label), "", plain(f"{image.code}: {image.message}")
-            )
-            continue
-        views = (
-            named(image.label_ns, image.confidence_ns),
-            named(image.label_ss, image.confidence_ss),
-            named(image.label_ds, image.confidence_ds),
-        )
-        table.add_row(plain(image.path), sigma, image.outcome, named(image.label), named(image.label_maj), *views)
-    return iter([render(table)])
 
 
 def format_comparison(report: Report) -> str:
