@@ -33,10 +33,10 @@ from PIL import Image
 from rich.table import Column, Table
 
 from db.errors import one_line
-from db.formats import render
 from db.recipe import Preprocessing, Recipe
 from db.settings import load_settings
 from db.store import Entry
+from db.text import render
 from worker.classifier import Classifier, Pass
 from worker.images import FORMATS, Pixels, decode, read
 from worker.pipeline import predict

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from db.formats import to_json
+from db.data import to_json
 from db.migrations import upgrade
 from db.recipe import make_recipe
 from db.report import report

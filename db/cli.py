@@ -19,10 +19,10 @@ def runs(as_json: bool) -> None:
 
     from rich.table import Table
 
-    from db.formats import render
     from db.runs import list_runs, progress
     from db.session import connect, reading
     from db.settings import load_settings
+    from db.text import render
 
     with reading(connect(load_settings())) as session:
         found = [(run, progress(session, run)) for run in list_runs(session)]

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from db import article
-from db.data import json_text, rate_json, tested_json, to_json
+from db.data import json_text, to_json
 from db.flat import level_rows
 from db.report import COUNTS, RATES, Report
 from db.stats import CONFIDENCE, Rate
-from db.text import latex, markdown, p_value, pair_cells, plain, render, to_csv, with_ends, with_interval
+from db.text import latex, markdown, pair_cells, plain, render, to_csv, with_ends, with_interval
 from db.verdict import verdict
-
-__all__ = ["latex", "markdown", "p_value", "plain", "rate_json", "render", "tested_json", "to_csv", "to_json"]
 
 #: What a person reads in a table's head.
 TITLES = {

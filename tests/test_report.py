@@ -8,8 +8,9 @@ from sqlalchemy import Engine, event, text
 
 from db import store
 from db.cli import FORMATS
+from db.data import to_json
 from db.errors import WrongUse
-from db.formats import format_report, to_json
+from db.formats import format_report
 from db.outcomes import images
 from db.report import Report, report
 from db.runs import find_run, list_runs, progress

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from starlette.testclient import TestClient
 
 from db import store
+from db.data import to_json
 from db.errors import Away, WrongUse
-from db.formats import to_json
 from db.migrations import upgrade
 from db.recipe import Recipe
 from db.report import RATES, report

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
-from db.formats import to_json
+from db.data import to_json
 from db.runs import Progress, RunInfo, find_run, list_runs, progress
 from db.web.asked import PageNumber, RunName, TheRecord
 from db.web.render import state

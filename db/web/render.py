@@ -8,9 +8,10 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from db.formats import OTHER_NAMES, POINT_NAMES, TITLES, p_value, plain
+from db.formats import OTHER_NAMES, POINT_NAMES, TITLES
 from db.runs import Progress
 from db.stats import Rate
+from db.text import p_value, plain
 from db.web.assets import address
 from db.web.charts import MARKERS
 from db.web.gallery import BEHIND
