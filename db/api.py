@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Engine
 
     from db.stats import Interval
 
@@ -63,8 +63,9 @@ def runs(*, database_url: str | None = None) -> "DataFrame":
     """
     from db import frames
     from db.runs import list_runs, progress
+    from db.session import reading
 
-    with _record(database_url) as session:
+    with _record(database_url) as engine, reading(engine) as session:
         found = [(run, progress(session, run)) for run in list_runs(session)]
     rows = [
         {
@@ -105,9 +106,15 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
     from db.formats import format_report
     from db.report import report as read_report
     from db.runs import find_run
+    from db.session import reading
+    from db.tally import summarise
 
-    with _record(database_url) as session:
-        found = read_report(session, find_run(session, run), interval=interval)
+    with _record(database_url) as engine:
+        with reading(engine) as session:
+            wanted = find_run(session, run)
+        summarise(engine, wanted)  # as the command does: of millions of rows, the next call reads a few
+        with reading(engine) as session:
+            found = read_report(session, find_run(session, wanted.id), interval=interval)
     levels = level_rows(found)
     curves = [
         {"sigma": level.sigma, "by": by, "coverage": coverage, "risk": risk}
@@ -149,21 +156,21 @@ def rows(
     from db import frames
     from db.rows import COLUMNS, pages
     from db.runs import find_run
+    from db.session import reading
 
     wanted = list(columns) if columns is not None else list(COLUMNS)
-    with _record(database_url) as session:
+    with _record(database_url) as engine, reading(engine) as session:
         found = pages(session, find_run(session, run), level=level, outcome=outcome, columns=wanted)
         return frames.to_frame(found, {name: COLUMNS[name] for name in wanted if name in COLUMNS})
 
 
 @contextmanager
-def _record(database_url: str | None) -> Iterator["Session"]:
-    from db.session import connect, reading
+def _record(database_url: str | None) -> Iterator["Engine"]:
+    from db.session import connect
     from db.settings import load_settings
 
     engine = connect(load_settings(**({"database_url": database_url} if database_url else {})))
     try:
-        with reading(engine) as session:
-            yield session
+        yield engine
     finally:
         engine.dispose()
