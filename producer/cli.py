@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from db.cli import FORMATS, check_plots, report_flags, show_report
 from db.errors import FAILED, INCOMPLETE, SmoothvoteError, WrongUse
 from db.flags import Numbers, recipe_flags, recipe_from
+from db.results import FORMATS, check_plots, report_flags, show_report
 from db.stats import INTERVALS
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ METRICS = ("acc_maj_overall", "acc_maj", "acc_ns", "acc_ss", "acc_ds", "reject_r
 def sweep(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
           workers: int, only_submit: bool, metric: str | None, form: str, interval: Any, plot: Path | None,
           model: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
-    """Measure IMAGES with a grid of recipes: each --model with each --kernel-size and each --kernel-sigma.
+    """Measure IMAGES with a grid of recipes: models by kernels.
 
-    A run for each; then one table, with the best of each noise level marked. The same command again resumes, does
+    Each --model with each --kernel-size and each --kernel-sigma is a run; then one table, with the best of each noise level marked. The same command again resumes, does
     nothing twice, and shows the table. Ends with 1 if a run was refused, and with 3 while one is incomplete.
     """
     import json

@@ -11,13 +11,13 @@ from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine
 
 from db import store
-from db.cli import FORMATS
 from db.compare import Comparison, Difference, compare, to_json
 from db.compare_formats import format_comparison_of_runs, headlines, words
 from db.compare_plot import plot_comparison
 from db.errors import WrongUse
 from db.migrations import upgrade
 from db.recipe import make_recipe
+from db.results import FORMATS
 from db.runs import find_run
 from db.session import open_engine, reading
 from db.settings import Settings

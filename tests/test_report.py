@@ -7,12 +7,12 @@ from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine, event, text
 
 from db import store
-from db.cli import FORMATS
 from db.data import to_json
 from db.errors import WrongUse
 from db.formats import format_report
 from db.outcomes import images
 from db.report import Report, report
+from db.results import FORMATS
 from db.runs import find_run, list_runs, progress
 from db.session import reading, writing
 

@@ -13,7 +13,6 @@ from servers import redis_server
 from sqlalchemy import Engine
 
 from db import store
-from db.cli import FORMATS
 from db.errors import Away, WrongUse
 from db.grid import Grid, read_grid, to_json
 from db.grid_formats import format_grid, headline, legend
@@ -21,6 +20,7 @@ from db.grid_plot import plot_grid
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.report import RATES
+from db.results import FORMATS
 from db.runs import list_runs
 from db.session import open_engine, reading
 from db.settings import Settings
