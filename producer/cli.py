@@ -128,8 +128,9 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
           model: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES with a grid of recipes: models by kernels.
 
-    Each --model with each --kernel-size and each --kernel-sigma is a run; then one table, with the best of each noise level marked. The same command again resumes, does
-    nothing twice, and shows the table. Ends with 1 if a run was refused, and with 3 while one is incomplete.
+    Each --model with each --kernel-size and each --kernel-sigma is a run; then one table, with the best of each noise
+    level marked. The same command again resumes, does nothing twice, and shows the table. Ends with 1 if a run was
+    refused, and with 3 while one is incomplete.
     """
     import json
 
