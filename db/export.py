@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +15,11 @@ from db.flat import level_rows, level_types
 from db.report import report
 from db.rows import Page
 from db.runs import RunInfo
+from db.text import csv_text
 
 What = Literal["rows", "summary"]
 Form = Literal["csv", "jsonl", "parquet"]
 FORMS: tuple[Form, ...] = get_args(Form)
-
-#: A spreadsheet takes a cell that begins so for a formula, and its author may be whoever named an image.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-#: What a cell must be quoted for.
-QUOTED = re.compile('[,"\r\n]')
 
 
 def form_of(form: Form | None, output: Path | None) -> Form:
@@ -91,14 +86,6 @@ def _csv(pages: Iterable[Page], types: Mapping[str, type]) -> Iterator[tuple[str
         yield "\n".join([*lines, ""]), len(lines)
 
 
-def _text_cell(text: str | None) -> str:
-    # Not by csv.writer: it leaves a carriage return unquoted where lines end with a newline alone.
-    if not text:
-        return ""
-    text = f"'{text}" if text.startswith(FORMULA) else text
-    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
-
-
 def _number_cell(number: float | None) -> str:
     return "" if number is None else repr(number)
 
@@ -107,7 +94,7 @@ def _flag_cell(flag: bool | None) -> str:
     return "" if flag is None else "true" if flag else "false"
 
 
-_CELLS: dict[type, Callable[[Any], str]] = {str: _text_cell, int: _number_cell, float: _number_cell, bool: _flag_cell}
+_CELLS: dict[type, Callable[[Any], str]] = {str: csv_text, int: _number_cell, float: _number_cell, bool: _flag_cell}
 
 
 def _jsonl(pages: Iterable[Page]) -> Iterator[tuple[str, int]]:

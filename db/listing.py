@@ -1,7 +1,5 @@
 """Images as text, a line or row each, as table, csv or jsonl. A million of them take no more memory than one page."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -9,7 +7,7 @@ from dataclasses import fields
 from rich.table import Table
 
 from db.outcomes import ImageOutcome
-from db.text import plain, render
+from db.text import csv_text, plain, render
 
 COLUMNS = [field.name for field in fields(ImageOutcome)]
 
@@ -25,14 +23,13 @@ def format_images(found: Iterable[ImageOutcome], form: str, names: dict[int, str
 
 
 def _csv(found: Iterable[ImageOutcome]) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="")
     yield ",".join(COLUMNS)
     for image in found:
-        writer.writerow([getattr(image, name) for name in COLUMNS])
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+        yield ",".join(_cell(getattr(image, name)) for name in COLUMNS)
+
+
+def _cell(value: str | float | None) -> str:
+    return csv_text(value) if value is None or isinstance(value, str) else repr(value)
 
 
 def _table(found: Iterable[ImageOutcome], names: dict[int, str]) -> str:

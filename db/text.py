@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -46,6 +47,21 @@ def to_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().rstrip("\n")
+
+
+#: A spreadsheet takes a cell that begins so for a formula, and its author may be whoever named an image.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+#: What a cell must be quoted for.
+QUOTED = re.compile('[,"\r\n]')
+
+
+def csv_text(text: str | None) -> str:
+    """Text from outside as a cell of CSV: quoted where it must be; with a ' before it where it could be a formula."""
+    # Not by csv.writer: it leaves a carriage return unquoted where lines end with a newline alone.
+    if not text:
+        return ""
+    text = f"'{text}" if text.startswith(FORMULA) else text
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> list[str]:

@@ -170,3 +170,9 @@ def test_a_class_that_is_none_is_told_with_those_near_it(name: str, said: str) -
 def test_two_classes_of_one_name_are_told_apart_by_index() -> None:
     with pytest.raises(WrongUse, match="2 classes are called so; give an index: 0, 2"):
         class_index(make_recipe(classes=("Crane", "dog", "crane")), "crane")
+
+
+def test_a_path_that_a_spreadsheet_would_run_is_text_in_csv() -> None:
+    outcome = ImageOutcome(path='=cmd|"x"\r.jpg', sigma=0.25, outcome="right", label=1)
+    lines = list(format_images([outcome], "csv", {}))
+    assert lines[1].startswith('"\'=cmd|""x""\r.jpg",0.25,right,1,,')
