@@ -9,6 +9,7 @@ from db.errors import WrongUse
 from db.runs import RunInfo
 from db.store import Entry
 from db.tables import Failure, Image, Prediction
+from db.text import plain
 
 #: Most paths that a message names.
 CANDIDATES = 3
@@ -75,11 +76,13 @@ def named_image(session: Session, run: RunInfo, name: str) -> int:
         return int(exact.id)
     ending = mine.where(Image.path.endswith(name.rpartition("/")[2] or name, autoescape=True))
     found = [row for row in session.execute(ending) if _ends(row.path, name)]
+    # dog.jpg is rather a/dog.jpg than hotdog.jpg.
+    found = [row for row in found if f"/{row.path}".endswith(f"/{name}")] or found
     if len(found) == 1:
         return int(found[0].id)
     if not found:
         raise WrongUse(f"run {run.id} has no image {name!r}; `smoothvote images {run.id}` lists them")
-    some = ", ".join(row.path for row in found[:CANDIDATES]) + (", …" if len(found) > CANDIDATES else "")
+    some = plain(", ".join(row.path for row in found[:CANDIDATES])) + (", …" if len(found) > CANDIDATES else "")
     raise WrongUse(f"{name!r} fits {len(found)} images of run {run.id}: {some}; give more of the path")
 
 

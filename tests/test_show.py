@@ -3,6 +3,8 @@
 import io
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,9 +32,9 @@ from worker.classifier import Classifier
 from worker.images import Pixels, decode, read
 from worker.pictures import Pictures
 from worker.pipeline import predict
-from worker.sheet import draw_sheet, drawable
+from worker.sheet import HEAD, MARGIN, draw_sheet, drawable, sheet_name
 from worker.smoothing import VIEWS
-from worker.views import draw_views
+from worker.views import plain_views
 
 RECIPE = make_recipe(model="efficientnet_lite0", levels=(0, 0.25), seed=7)
 CPU = torch.device("cpu")
@@ -65,7 +67,7 @@ def engine(settings: Settings, folder: Path, classifier: Classifier) -> Iterator
     """A record of what a real worker found there."""
     engine = open_engine(settings)
     upgrade(engine)
-    paths = ["a/dog.jpg", "b/dog.jpg", ODD, "broken.jpg", "pending.jpg"]
+    paths = ["a/dog.jpg", "b/dog.jpg", ODD, "broken.jpg", "pending.jpg", "c/ending.jpg"]
     entries = [Entry(path=path, label=207, bytes=_size(folder / path)) for path in paths]
     with writing(engine) as session:
         dataset_id = store.record_dataset(
@@ -124,7 +126,8 @@ def test_the_pictures_are_the_views_to_the_last_of_their_8_bits(
     entry = told(engine, run, "b/dog.jpg").entry
     pixels = _pixels(folder, entry, settings)
     epsilon = noise.draw(pixels.digest, RECIPE.seed, *pixels.values.shape[:2])
-    views = draw_views(pixels, epsilon, RECIPE, classifier.preprocessing, CPU).clamp(0, 1) * 255
+    # Step by step, by kornia and torchvision on the whole image.
+    views = plain_views(pixels, epsilon, RECIPE, classifier.preprocessing, range(6)).clamp(0, 1) * 255
     for level, sigma in enumerate(RECIPE.levels):
         drawn = torch.from_numpy(Pictures(settings).views(run, entry, sigma)).permute(0, 3, 1, 2).float()
         worked = views[level * len(VIEWS) : (level + 1) * len(VIEWS)]
@@ -138,6 +141,28 @@ def test_a_view_is_a_png_and_a_thumbnail_a_small_jpeg(engine: Engine, run: RunIn
     with Image.open(io.BytesIO(Pictures(settings).thumbnail(run, entry, 64))) as picture:
         assert picture.format == "JPEG"
         assert max(picture.size) == 64
+
+
+def test_a_grey_image_that_the_recipe_skips_has_a_thumbnail_all_the_same(
+    run: RunInfo, settings: Settings, tmp_path: Path
+) -> None:
+    Image.new("L", (40, 20), 128).save(tmp_path / "grey.png")
+    skipping = replace(run, root=str(tmp_path), recipe=run.recipe.model_copy(update={"grayscale": "skip"}))
+    entry = Entry(path="grey.png", label=None, bytes=None)
+    with Image.open(io.BytesIO(Pictures(settings).thumbnail(skipping, entry, 20))) as picture:
+        assert picture.size == (20, 10)
+    with pytest.raises(SmoothvoteError, match=r"grey\.png: grayscale: one channel"):
+        Pictures(settings).views(skipping, entry, 0)
+
+
+def test_all_views_of_an_image_asked_for_at_once_read_it_once(engine: Engine, run: RunInfo, settings: Settings) -> None:
+    entry = told(engine, run, "a/dog.jpg").entry
+    pictures = Pictures(settings)
+    asked = [(sigma, view) for sigma in RECIPE.levels for view in VIEWS]
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lambda one: pictures.view(run, entry, *one), asked))
+    assert len(set(found)) == 6, "each is another picture"
+    assert pictures._drawn.cache_info().misses == 1
 
 
 @pytest.mark.parametrize("entry", [
@@ -166,6 +191,7 @@ def test_an_image_is_named_by_its_path_its_end_or_where_it_lies(engine: Engine, 
         assert named_image(session, run, "oken.jpg") == named_image(session, run, "broken.jpg")
         with pytest.raises(WrongUse, match=r"'dog\.jpg' fits 2 images of run .*: a/dog\.jpg, b/dog\.jpg; give more"):
             named_image(session, run, "dog.jpg")
+        assert named_image(session, run, "ending.jpg") == named_image(session, run, "c/ending.jpg"), "not pending.jpg"
         with pytest.raises(WrongUse, match=r"has no image 'cat\.jpg'"):
             named_image(session, run, "cat.jpg")
         with pytest.raises(WrongUse, match=r"has no image '%'"):
@@ -185,6 +211,21 @@ def test_a_sheet_has_a_row_a_level_with_pictures_as_sharp_as_they_are(
             corners = np.argwhere((sheet == middle[0, 0]).all(axis=2))
             windows = (sheet[y : y + 16, x : x + 16] for y, x in corners)
             assert any(np.array_equal(window, middle) for window in windows), "no picture is scaled or smoothed"
+
+
+def test_a_small_picture_is_enlarged_pixel_by_pixel(
+    engine: Engine, run: RunInfo, settings: Settings, tmp_path: Path
+) -> None:
+    assert run.preprocessing is not None
+    small = replace(run, preprocessing=run.preprocessing | {"resize": 48, "crop": 32})
+    found = told(engine, run, "a/dog.jpg")
+    draw_sheet(small, found, Pictures(settings), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as opened:
+        sheet = np.asarray(opened.convert("RGB"))
+    # 32 pixels a side become 224: the first picture is where it is on any sheet.
+    view = Pictures(settings).views(small, found.entry, 0)[0]
+    assert np.array_equal(sheet[HEAD : HEAD + 224 : 7, MARGIN : MARGIN + 224 : 7], view)
+    assert np.array_equal(sheet[HEAD + 6 : HEAD + 224 : 7, MARGIN + 6 : MARGIN + 224 : 7], view)
 
 
 def test_a_name_in_any_script_is_drawn_without_a_warning(
@@ -213,13 +254,40 @@ def test_show_prints_the_stored_answers_and_writes_the_sheet(
     row = told(engine, run, "a/dog.jpg").levels[0]
     assert f"{row.confidence_ns:.2f}" in done.stdout
     assert (tmp_path / "dog.smoothvote.png").stat().st_size > 100_000
-    mine = folder / "mine.png"
-    mine.write_bytes(b"dear to me")
-    for wrong in (tmp_path / "a.jpg", tmp_path / "nowhere/a.png", mine):
-        done = CliRunner().invoke(front_door, ["show", "a/dog.jpg", "--run", run.id, "--output", str(wrong)])
+    assert CliRunner().invoke(front_door, ["show", "a/dog.jpg", "--run", run.id]).exit_code == 0, "again, over its own"
+
+
+def test_a_sheet_is_written_over_nothing_else_and_not_among_the_images(
+    engine: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: RunInfo, folder: Path
+) -> None:
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", str(settings.database))
+    (tmp_path / "mine.png").write_bytes(b"dear to me")
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
+    (tmp_path / "linked").symlink_to(folder / "a")
+    for wrong, said in {
+        "a.jpg": "end the name in .png",
+        "nowhere/a.png": "there is no folder",
+        "mine.png": "there is another file of that name",
+        "picture.png": "there is another file of that name",
+        "linked/new.png": "taken for one of them; name another folder",
+    }.items():
+        file = str(tmp_path / wrong)
+        done = CliRunner().invoke(front_door, ["show", "a/dog.jpg", "--run", run.id, "--output", file])
         assert isinstance(done.exception, WrongUse), done.output
-        assert str(wrong) in str(done.exception)
-    assert mine.read_bytes() == b"dear to me"
+        assert file in str(done.exception)
+        assert said in str(done.exception)
+    assert (tmp_path / "mine.png").read_bytes() == b"dear to me"
+    assert not (folder / "a/new.png").exists()
+
+
+def test_a_sheet_is_called_after_its_image_in_a_name_that_a_file_may_have() -> None:
+    def name(path: str) -> str:
+        return sheet_name(Entry(path=path, label=None, bytes=None))
+
+    assert name("a/dog.tar.jpg") == "dog.tar.smoothvote.png"
+    assert name("a\x1b[31m.jpg") == "a�[31m.smoothvote.png"
+    assert name("日" * 83 + ".jpg") == "日" * 80 + ".smoothvote.png"
+    assert len(name("x" * 251 + ".jpg").encode()) == 255
 
 
 def test_preprocessing_of_the_record_is_that_of_the_worker(run: RunInfo, classifier: Classifier) -> None:

@@ -128,20 +128,23 @@ def show(image: str, run: str, output: Path | None) -> None:
     from db.session import connect, reading
     from db.settings import load_settings
     from db.story import named_image, story
-    from worker.answers import as_table
-    from worker.images import find_root
-    from worker.pictures import Pictures
-    from worker.sheet import check_sheet_file, draw_sheet
+    from db.text import plain
 
     settings = load_settings()
     with reading(connect(settings)) as session:
         found_run = find_run(session, run)
         found = story(session, found_run, named_image(session, found_run, image))
-    file = output or Path(f"{Path(found.entry.path).stem}.smoothvote.png")
-    check_sheet_file(file, find_root(found_run.root, settings))
+    # torch takes seconds to load: what is wrong with the names is told before that.
+    from worker.answers import as_table
+    from worker.images import find_root
+    from worker.pictures import Pictures
+    from worker.sheet import check_sheet_file, draw_sheet, sheet_name
+
+    file = output or Path(sheet_name(found.entry))
+    check_sheet_file(file, find_root(found_run.root, settings), found.entry)
     draw_sheet(found_run, found, Pictures(settings), file)
     click.echo(as_table(found.entry.path, found.levels, class_names(found_run.recipe)))
-    click.echo(f"wrote {file}", err=True)
+    click.echo(plain(f"wrote {file}"), err=True)
 
 
 VERBS = (worker, classify, show)

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import BoundedSemaphore, Lock
 
 import numpy as np
 import torch
@@ -11,17 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from db.errors import SmoothvoteError
-from db.recipe import Preprocessing
+from db.recipe import Preprocessing, Recipe
 from db.runs import RunInfo
 from db.settings import Settings
 from db.store import Entry
+from db.text import plain
 from worker import noise
 from worker.images import Pixels, Unusable, decode, find_root, read
+from worker.memory import ran_out
 from worker.smoothing import VIEWS
-from worker.views import plain_views
+from worker.views import draw_views
 
-#: Decoded images that are kept: somebody who looks at one looks at all its views.
-KEPT = 2
+#: Images whose views are kept: somebody who looks at one view of an image looks at all of them.
+KEPT = 4
+#: Thumbnails made at once: each decodes a whole image.
+AT_ONCE = 4
 
 
 class Pictures:
@@ -29,17 +34,20 @@ class Pictures:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._decoded = lru_cache(maxsize=KEPT)(self._decode)
+        self._drawn = lru_cache(maxsize=KEPT)(self._draw)
+        # One image at a time: a large one takes gigabytes, and a page asks for all of its views at the same moment.
+        self._drawing = Lock()
+        self._thumbnails = BoundedSemaphore(AT_ONCE)
 
     def thumbnail(self, run: RunInfo, entry: Entry, side: int = 192) -> bytes:
-        """The image as a JPEG that fits a square.
+        """The image as a JPEG that fits a square; a grey one as well, though the recipe may skip it.
 
         Raises:
             SmoothvoteError: if it cannot be read, or is not what was submitted.
         """
-        with _explained(entry):
-            picture = Image.fromarray(_bytes(self._pixels(run, entry).values.numpy()))
-        picture.thumbnail((side, side))
+        with self._thumbnails, _explained(entry):
+            picture = Image.fromarray(_bytes(self._decode(run.root, entry, "convert").values.numpy()))
+            picture.thumbnail((side, side))
         return _saved(picture, "JPEG")
 
     def view(self, run: RunInfo, entry: Entry, sigma: float, view: str) -> bytes:
@@ -60,17 +68,21 @@ class Pictures:
         """
         if run.preprocessing is None:
             raise SmoothvoteError(f"run {run.id} has no preprocessing yet: its first worker records it")
-        preprocessing = Preprocessing(**run.preprocessing)
-        first = run.recipe.levels.index(sigma) * len(VIEWS)
-        with _explained(entry), torch.inference_mode():
-            pixels = self._pixels(run, entry)
-            epsilon = noise.draw(pixels.digest, run.recipe.seed, *pixels.values.shape[:2])
-            wanted = range(first, first + len(VIEWS))
-            drawn = plain_views(pixels, epsilon, run.recipe, preprocessing, wanted)
-            return _bytes(drawn.permute(0, 2, 3, 1).numpy())
+        recorded = run.preprocessing
+        # Lists, as JSON has them, are no keys to find something by.
+        means = {"mean": tuple(recorded["mean"]), "std": tuple(recorded["std"])}
+        with self._drawing, _explained(entry):
+            drawn: NDArray[np.uint8] = self._drawn(run.root, entry, run.recipe, Preprocessing(**recorded | means))
+        of_level: NDArray[np.uint8] = drawn[run.recipe.levels.index(sigma)]
+        return of_level
 
-    def _pixels(self, run: RunInfo, entry: Entry) -> Pixels:
-        return self._decoded(run.root, entry, run.recipe.grayscale)
+    def _draw(self, root: str, entry: Entry, recipe: Recipe, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+        """Of all levels, (levels, 3, crop, crop, 3)."""
+        pixels = self._decode(root, entry, recipe.grayscale)
+        epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.values.shape[:2])
+        with torch.inference_mode():
+            views = draw_views(pixels, epsilon, recipe, preprocessing, torch.device("cpu"))
+        return _bytes(views.unflatten(0, (-1, len(VIEWS))).permute(0, 1, 3, 4, 2).numpy())
 
     def _decode(self, root: str, entry: Entry, grayscale: str) -> Pixels:
         data = read(find_root(root, self._settings), entry, self._settings)
@@ -83,7 +95,11 @@ def _explained(entry: Entry) -> Iterator[None]:
     try:
         yield
     except Unusable as error:
-        raise SmoothvoteError(f"{entry.path}: {error.code}: {error.message}") from None
+        raise SmoothvoteError(plain(f"{entry.path}: {error.code}: {error.message}")) from None
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out(error):
+            raise
+        raise SmoothvoteError(plain(f"{entry.path}: there is not enough memory here to draw it")) from None
 
 
 def _bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:

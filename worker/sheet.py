@@ -1,14 +1,17 @@
 """One image's whole story as a picture: at each level what the model saw, what it said, and the vote."""
 
+import math
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from db.classes import class_names
 from db.errors import SmoothvoteError, WrongUse
 from db.runs import RunInfo
+from db.store import Entry
 from db.story import Story
 from db.tables import Prediction
 from db.text import plain
@@ -19,16 +22,29 @@ from worker.smoothing import VIEWS
 TITLES = ("no smoothing", "smoothed once", "smoothed twice", "vote")
 #: Pixels: around the cells, above all of them, and of the words under a picture.
 MARGIN, HEAD, WORDS = 14, 78, 40
+#: Bytes of a file's name, of which file systems allow 255, that are left for the image's own.
+LONGEST = 240
+#: A smaller picture is shown larger, pixel by pixel.
+SMALLEST = 224
+#: What a sheet's file says it was made by: it may be written over, another's may not.
+MADE_BY = "smoothvote"
 #: Right, wrong, and neither; told by a mark as well (Okabe & Ito's palette).
 RIGHT, WRONG, NEITHER = ("✓", "#007A5E"), ("✗", "#C04000"), ("", "#333333")
 DPI = 100
 
 
-def check_sheet_file(file: Path, root: str) -> None:
-    """Says before the work that a sheet cannot be written there, or must not be: among the images of the dataset.
+def sheet_name(entry: Entry) -> str:
+    """What an image's sheet is called where nobody says: after it, as far as a file's name may be long."""
+    stem = plain(PurePosixPath(entry.path).stem)
+    return stem.encode(errors="replace")[:LONGEST].decode(errors="ignore") + ".smoothvote.png"
+
+
+def check_sheet_file(file: Path, root: str, entry: Entry) -> None:
+    """Says before the work that a sheet cannot be written there, or must not be.
 
     Raises:
-        WrongUse: for an ending that is not .png, a folder that is not there, or a file below the dataset's root.
+        WrongUse: for an ending that is not .png, a folder that is not there or where the image lies, or over a file
+            that is no sheet.
     """
     if file.suffix.lower() != ".png":
         raise WrongUse(f"--output {file}: end the name in .png")
@@ -37,29 +53,40 @@ def check_sheet_file(file: Path, root: str) -> None:
         raise WrongUse(f"--output {file}: there is no folder {folder}")
     if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
         raise WrongUse(f"--output {file}: it cannot be written")
-    if file.exists() and "://" not in root and file.resolve().is_relative_to(Path(root).resolve()):
-        raise WrongUse(f"--output {file}: a file of the dataset is not written over; name another")
+    if file.exists() and not _is_sheet(file):
+        raise WrongUse(f"--output {file}: there is another file of that name; name one that is not there yet")
+    if "://" not in root and os.path.realpath(folder) == os.path.realpath(Path(root, entry.path).parent):
+        raise WrongUse(
+            f"--output {file}: beside the images of the dataset it would be taken for one of them; name another folder"
+        )
+
+
+def _is_sheet(file: Path) -> bool:
+    try:
+        with Image.open(file, formats=["PNG"]) as opened:
+            return opened.info.get("Software") == MADE_BY
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> None:
-    """Writes the sheet: a row a level; no picture is scaled.
+    """Writes the sheet: a row a level; no picture is smoothed.
 
     Raises:
         SmoothvoteError: if the image has no predictions, or cannot be read any more.
     """
     if story.failure:
-        raise SmoothvoteError(f"{story.entry.path}: {story.failure.code}: {story.failure.message}")
+        raise SmoothvoteError(plain(f"{story.entry.path}: {story.failure.code}: {story.failure.message}"))
     if not story.levels:
-        raise SmoothvoteError(f"{story.entry.path} is pending in run {run.id}: no worker has done it yet")
-    rows = [pictures.views(run, story.entry, found.sigma) for found in story.levels]
+        raise SmoothvoteError(plain(f"{story.entry.path} is pending in run {run.id}: no worker has done it yet"))
+    rows = [_enlarged(pictures.views(run, story.entry, found.sigma)) for found in story.levels]
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     side = rows[0].shape[1]
-    cell = max(side, 200)
-    width = MARGIN + len(TITLES) * (cell + MARGIN)
+    width = MARGIN + len(TITLES) * (side + MARGIN)
     height = HEAD + len(rows) * (side + WORDS + MARGIN)
     figure = pyplot.figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
@@ -74,23 +101,28 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
     words(MARGIN, 12, _cut(f"{story.entry.path}: {what}", width - 2 * MARGIN, 12), size=12, weight="bold")
     words(MARGIN, 33, _cut(f"{run.name} ({run.id}), {run.recipe.model}", width - 2 * MARGIN, 9))
     for column, title in enumerate(TITLES):
-        words(MARGIN + column * (cell + MARGIN), HEAD - 22, title, weight="bold")
+        words(MARGIN + column * (side + MARGIN), HEAD - 22, title, weight="bold")
     for row, (found, views) in enumerate(zip(story.levels, rows, strict=True)):
         top = HEAD + row * (side + WORDS + MARGIN)
         for column, view in enumerate(VIEWS):
-            left = MARGIN + column * (cell + MARGIN)
+            left = MARGIN + column * (side + MARGIN)
             axes = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
             _show(axes, views[column])
             label, share = getattr(found, f"label_{view}"), getattr(found, f"confidence_{view}")
             mark, colour = _judged(label, true)
-            words(left, top + side + 4, _cut(f"{mark} {named(label, names)}".strip(), cell, 9), colour)
+            words(left, top + side + 4, _cut(f"{mark} {named(label, names)}".strip(), side, 9), colour)
             words(left, top + side + 19, f"confidence {share:.2f}", colour)
-        left = MARGIN + len(VIEWS) * (cell + MARGIN)
+        left = MARGIN + len(VIEWS) * (side + MARGIN)
         words(left, top + 4, f"σ = {found.sigma:g}", size=11, weight="bold")
         for line, (text, colour) in enumerate(_vote(found, true, names)):
-            words(left, top + 34 + 18 * line, _cut(text, cell, 10), colour, size=10)
-    figure.savefig(file, dpi=DPI)
+            words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
+    figure.savefig(file, dpi=DPI, metadata={"Software": MADE_BY})
     pyplot.close(figure)
+
+
+def _enlarged(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    times = math.ceil(SMALLEST / views.shape[1])
+    return views.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def _show(axes: object, picture: NDArray[np.uint8]) -> None:
