@@ -12,7 +12,7 @@ from db.formats import INTERVAL_NAMES
 from db.report import Verdict
 from db.runs import RunInfo
 from db.stats import CONFIDENCE
-from db.text import latex, markdown, pair_cells, plain, render, to_csv, with_interval
+from db.text import latex, markdown, markdown_text, pair_cells, plain, render, to_csv, with_interval
 
 NAMES = {"ns": "NS", "ss": "SS", "ds": "DS", "maj": "vote", "reject": "rejects"}
 #: As the last line speaks of them, the vote first: it is what is deployed.
@@ -174,7 +174,7 @@ def _table(comparison: Comparison) -> str:
 def _markdown(comparison: Comparison) -> str:
     return "\n".join(
         [
-            *(f"- {line}" for line in headlines(comparison)),
+            *(f"- {markdown_text(line)}" for line in headlines(comparison)),
             "",
             *markdown(PAIRS_HEAD, [_cells(*line) for line in _lines(comparison)], _legend(comparison)),
             "",
@@ -187,7 +187,7 @@ def _markdown(comparison: Comparison) -> str:
 
 def _latex(comparison: Comparison) -> str:
     said = [f"% {line}" for line in (*headlines(comparison), words(comparison))]
-    caption = ". ".join((*headlines(comparison), _legend(comparison))).replace("→", "to").replace("…", "")
+    caption = ". ".join((*headlines(comparison), _legend(comparison)))
     pairs = [_cells(*line) for line in _lines(comparison)]
     images = [_image_cells(level) for level in comparison.levels]
     return "\n".join([*said, *latex(PAIRS_HEAD, pairs, caption), "", *latex(IMAGES_HEAD, images, IMAGES_LEGEND)])

@@ -10,7 +10,7 @@ from db.data import json_text, to_json
 from db.flat import level_rows
 from db.report import COUNTS, RATES, Report
 from db.stats import CONFIDENCE, Rate
-from db.text import latex, markdown, pair_cells, plain, render, to_csv, with_ends, with_interval
+from db.text import latex, markdown, markdown_text, pair_cells, plain, render, to_csv, with_ends, with_interval
 from db.verdict import verdict
 
 #: What a person reads in a table's head.
@@ -151,7 +151,7 @@ def _markdown(report: Report) -> str:
         + [with_interval(level.rate(name)) for name in RATES]
         for level in report.levels
     ]
-    said = [f"**{headline(report)}**", "", *markdown(head, rows, legend(report))]
+    said = [f"**{markdown_text(headline(report))}**", "", *markdown(head, rows, legend(report))]
     for title, columns, cells, below in _tests(report):
         said += ["", *markdown(columns, cells, f"{title}. {below}")]
     return "\n".join([*said, "", verdict(report)])

@@ -9,7 +9,7 @@ from rich.table import Table
 from db.formats import INTERVAL_NAMES, TITLES
 from db.grid import LESS_IS_BETTER, Cell, Grid, to_json
 from db.stats import CONFIDENCE, Rate
-from db.text import latex, markdown, plain, render, to_csv, with_ends, with_interval
+from db.text import latex, markdown, markdown_text, plain, render, to_csv, with_ends, with_interval
 
 #: Beside a rate: no cell has a better one at that level.
 MARK = "*"
@@ -22,7 +22,7 @@ def format_grid(grid: Grid, form: str) -> str:
         "csv": _csv,
         "json": lambda grid: json.dumps(to_json(grid), indent=2),
         "markdown": lambda grid: "\n".join(
-            markdown(_head(grid), _rows(grid, with_interval), f"{headline(grid)}. {legend(grid)}")
+            markdown(_head(grid), _rows(grid, with_interval), f"{markdown_text(headline(grid))}. {legend(grid)}")
         ),
         "latex": lambda grid: "\n".join(
             latex(_head(grid), _rows(grid, with_interval), f"{headline(grid)}. {legend(grid)}")

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple, get_args
 
 from sqlalchemy.orm import Session
 
+from db.errors import WrongUse
 from db.runs import Progress, RunInfo, progress
-from db.stats import Interval, Paired, Rate, holm, paired, rate
+from db.stats import INTERVALS, Interval, Paired, Rate, holm, paired, rate
 from db.tally import Tally, tallies
 
 #: The rates of a level, in the order in which they are shown. Design: acc_maj is over the accepted.
@@ -138,7 +139,12 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
         run: the run.
         interval: how the intervals of rates are made.
         stored: whether the counts of a complete run may be those that were stored when it was.
+
+    Raises:
+        WrongUse: if there is no such interval.
     """
+    if interval not in INTERVALS:
+        raise WrongUse(f"there is no interval {interval!r}; there are {', '.join(INTERVALS)}")
     # A failed image has no prediction at any level: it is counted once for each.
     so_far = progress(session, run)
     found = tallies(session, run, stored=stored)

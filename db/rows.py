@@ -141,6 +141,8 @@ def _check(run: RunInfo, level: float | None, outcome: str | None, columns: Sequ
     for name in columns:
         if name not in COLUMNS:
             raise WrongUse(f"there is no column {name!r}; there are {', '.join(COLUMNS)}")
+    if len(set(columns)) < len(columns):
+        raise WrongUse(f"name each column once: {', '.join(columns)}")
     if not columns:
         raise WrongUse(f"name at least one column of {', '.join(COLUMNS)}")
 

@@ -63,9 +63,9 @@ def find_run(session: Session, name: str) -> RunInfo:
         if row is None:
             raise WrongUse("no run is recorded yet: begin with `smoothvote run IMAGES`")
         return _info(row)
-    named = session.execute(newest.where((Run.id == name) | (Run.name == name)).limit(1)).first()
-    if named:
-        return _info(named)
+    for exactly in (Run.id == name, Run.name == name):  # a run may be named as another's id is
+        if found := session.execute(newest.where(exactly).limit(1)).first():
+            return _info(found)
     rows = session.execute(newest.where(Run.id.startswith(name, autoescape=True)).limit(2)).all() if name else []
     if len(rows) != 1:
         why = (

@@ -45,6 +45,10 @@ def connect(settings: Settings) -> Engine:
         raise WrongUse(
             f"no runs are recorded here: {engine.url.database} does not exist; begin with `smoothvote run IMAGES`"
         )
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
+        raise WrongUse(
+            f"the database at {where} is not set up: run `smoothvote db upgrade`, if its name is right: there is no such file"
+        )
     found = current_revision(engine)
     if found is None or not serves(found):
         engine.dispose()

@@ -75,20 +75,18 @@ def named_image(session: Session, run: RunInfo, name: str) -> int:
     if exact := session.execute(mine.where(Image.path == name)).first():
         return int(exact.id)
     ending = mine.where(Image.path.endswith(name.rpartition("/")[2] or name, autoescape=True))
-    found = [row for row in session.execute(ending) if _ends(row.path, name)]
-    # dog.jpg is rather a/dog.jpg than hotdog.jpg.
-    found = [row for row in found if f"/{row.path}".endswith(f"/{name}")] or found
+    rows = session.execute(ending).all()
+    # Whole parts of a path: dog.jpg is a/dog.jpg, and never hotdog.jpg.
+    found = [row for row in rows if f"/{row.path}".endswith(f"/{name}")]
+    # Or a person names the file where it lies on this machine, of which the record knows the last parts.
+    lying = [row for row in rows if name.endswith(f"/{row.path}")]
+    found = found or sorted(lying, key=lambda row: len(row.path))[-1:]
     if len(found) == 1:
         return int(found[0].id)
     if not found:
         raise WrongUse(f"run {run.id} has no image {name!r}; `smoothvote images {run.id}` lists them")
     some = plain(", ".join(row.path for row in found[:CANDIDATES])) + (", …" if len(found) > CANDIDATES else "")
     raise WrongUse(f"{name!r} fits {len(found)} images of run {run.id}: {some}; give more of the path")
-
-
-def _ends(path: str, name: str) -> bool:
-    # A person may name the file where it lies on this machine, of which the record knows the last part.
-    return path.endswith(name) or name.endswith(f"/{path}")
 
 
 def entry_of(image: Image) -> Entry:

@@ -69,8 +69,20 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -
     return [_row(head), _row(["---:"] * len(head)), *(_row(row) for row in rows), "", f"Table: {caption}"]
 
 
+#: What means something in Markdown, and HTML, which may stand in it.
+_MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_[]|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+#: The intervals of rates stand in brackets.
+_MARKDOWN_CELL = {letter: escaped for letter, escaped in _MARKDOWN.items() if chr(letter) not in "[]"}
+
+
+def markdown_text(text: str) -> str:
+    """Text from outside as Markdown shows it: letter by letter."""
+    return text.translate(_MARKDOWN)
+
+
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cell.translate(_MARKDOWN_CELL).replace("](", "]\\(") for cell in cells) + " |"
 
 
 _LATEX = str.maketrans(
@@ -82,6 +94,11 @@ _LATEX = str.maketrans(
         "σ": r"$\sigma$",
         "−": "$-$",
         "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+        "→": r"$\to$",
+        "…": r"\dots{}",
         "–": "--",
         "×": r"$\times$",
     }
@@ -91,6 +108,8 @@ _LATEX = str.maketrans(
 def latex(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> list[str]:
     """Lines of a LaTeX table with its caption, in the manner of booktabs."""
     lines = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (head, *rows)]
+    # A row that begins with a bracket would be read as an option of the row before.
+    lines = [f"{{}}{line}" if line.startswith("[") else line for line in lines]
     return [
         r"\begin{table}",
         rf"\caption{{{caption.translate(_LATEX)}}}",

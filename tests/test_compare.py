@@ -283,7 +283,7 @@ def test_every_format_has_a_line_a_level_and_view(shown: Comparison) -> None:
     latex = format_comparison_of_runs(shown, "latex")
     assert latex.count(r"\\") == 1 + 10 + 1 + 2
     assert latex.count("\\begin{table}") == latex.count("\\end{table}") == 2
-    assert "kernel\\_size 5 to 9" in latex
+    assert "kernel\\_size 5 $\\to$ 9" in latex
 
 
 def test_a_comparison_of_nothing_yet_is_printed_and_drawn(one_engine: Engine, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from db.report import Report, report
 from db.results import FORMATS
 from db.runs import find_run, list_runs, progress
 from db.session import reading, writing
+from db.text import latex, markdown
 
 # True classes of six images; None is not known. The last one's file is broken, the one before is grey.
 LABELS = [1, 1, 1, 2, None, 1, 1]
@@ -171,7 +172,8 @@ def test_names_from_outside_cannot_break_a_table(engine: Engine) -> None:
     assert "[red]x[/red]" in format_report(odd, "table")
     evil = [line for line in format_report(odd, "latex").splitlines() if "evil" in line and not line.startswith("%")]
     assert evil
-    assert all(r"50\% | \textbackslash{}evil\_\{name\} [red]x[/red]" in line for line in evil)
+    assert all(r"50\% \textbar{} \textbackslash{}evil\_\{name\} [red]x[/red]" in line for line in evil)
+    assert r"**50% \| \\evil\_{name} \[red\]x\[/red\]" in format_report(odd, "markdown")
 
 
 @pytest.mark.parametrize(
@@ -283,3 +285,21 @@ def test_a_cancelled_run_says_so(engine: Engine, run_id: str) -> None:
     with reading(engine) as session:
         assert progress(session, find_run(session, run_id)).cancelled
         assert to_json(report(session, find_run(session, run_id)))["run"]["cancelled"] is True
+
+
+def test_a_run_named_as_anothers_id_is_does_not_take_its_place(engine: Engine, run_id: str) -> None:
+    other = record(engine, [1], name=run_id, fingerprint="other")
+    with reading(engine) as session:
+        assert find_run(session, run_id).id == run_id
+        assert find_run(session, other).name == run_id
+
+
+def test_an_interval_that_there_is_not_is_wrong_use(engine: Engine, run_id: str) -> None:
+    with reading(engine) as session, pytest.raises(WrongUse, match="there is no interval 'wald'; there are wilson"):
+        report(session, find_run(session, run_id), interval="wald")  # type: ignore[arg-type]
+
+
+def test_a_cell_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> None:
+    assert r"{}[x] \\" in latex(["a"], [["[x]"]], "a > b")
+    assert r"\caption{a $>$ b}" in latex(["a"], [["[x]"]], "a > b")
+    assert markdown(["a"], [["<b>*x*</b> [y](z)"]], "")[2] == r"| &lt;b&gt;\*x\*&lt;/b&gt; [y]\(z) |"

@@ -62,6 +62,8 @@ def images(
     with record.reading() as session:
         found = find_run(session, run)
         label = None if called is None else class_asked(found.recipe, called)
+        if outcome is not None and outcome not in FAILURES:
+            code = None  # it is of a failure, and stayed in the form when another outcome was chosen
         failures = bool(code) or outcome in FAILURES
         wanted = Wanted(
             sigma=None if failures else level_of(found, level), outcome=outcome, label=label, voted=voted, code=code

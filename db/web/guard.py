@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import URL, Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,11 +75,13 @@ class Guard:
         asked = dict(query).get("token")
         if asked is not None and _same(asked, token):
             rest = urlencode([(name, value) for name, value in query if name != "token"])
-            clean = URL(scope=scope).path + (f"?{rest}" if rest else "")
+            path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+            clean = path + (f"?{rest}" if rest else "")
             # A path that begins with // would be read as another host.
             answer = RedirectResponse("/" + clean.lstrip("/"), 303)
+            # Lax, not strict: a link in a chat or a mail is to work, and nothing here can be changed by one.
             answer.set_cookie(
-                COOKIE, _cookie(token), httponly=True, samesite="strict", secure=scope.get("scheme") == "https"
+                COOKIE, _cookie(token), httponly=True, samesite="lax", secure=scope.get("scheme") == "https"
             )
             return answer
         scheme, _, given = headers.get("authorization", "").partition(" ")

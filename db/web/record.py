@@ -1,5 +1,6 @@
 """The record as the pages ask it: found late, read a moment at a time, and its heavy sums kept until a job is done."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ class Record:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._engine: Engine | None = None
+        self._opened: tuple[int, int] | None = None
         self._connecting = threading.Lock()
         self._sums = Sums()
 
@@ -44,9 +46,21 @@ class Record:
             WrongUse: if it is not there, or not at this code's revision.
         """
         with self._connecting:
+            there = self._file()
+            if self._engine is not None and there != self._opened:
+                # Somebody removed the embedded database, and may have begun another.
+                self._engine.dispose()
+                self._engine, self._sums = None, Sums()
             if self._engine is None:
-                self._engine = connect(self._settings)
+                self._engine, self._opened = connect(self._settings), there
             return self._engine
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file the embedded database is; None where there is none, or it is another kind."""
+        if not (self._settings.embedded_database and self.begun):
+            return None
+        found = os.stat(self._settings.database)
+        return found.st_dev, found.st_ino
 
     def close(self) -> None:
         """Lets the database go."""
