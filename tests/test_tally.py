@@ -183,11 +183,27 @@ def test_the_rival_accepts_as_many_as_the_vote_those_of_which_ns_is_surest(engin
     assert at["always"].accuracy is not None
     assert at["always"].rival is not None
     assert (at["always"].accuracy[:2], at["always"].rival[:2]) == ((3, 4), (2, 4))
+    assert at["always"].against_rival is not None
+    assert at["always"].against_rival.pair[:3] == (0, 1, 4), "image 4 is right for the vote alone"
     assert (calm.saved, calm.lost) == (1, 1)
     # Risk as the threshold falls: right, wrong, right, wrong.
     assert calm.curve_confidence == [(0.25, 0.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3)), (1.0, 0.5)]
     # The votes: 3 for image 1; 2 for image 2 (mean .65) and image 4 (mean .6); 1 for image 3, which ns has right.
     assert calm.curve_vote == [(0.25, 0.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3)), (1.0, 0.25)]
+
+
+def test_saved_is_what_the_vote_gets_right_and_lost_what_it_gets_wrong(engine: Engine) -> None:
+    saved, lost = BY_HAND[3], BY_HAND[2]
+    run = make_run(engine, [saved, saved, lost], "saved")
+    with reading(engine) as session:
+        assert [(level.saved, level.lost) for level in report(session, run).levels] == [(2, 1), (0, 0)]
+
+
+def test_a_run_that_is_not_complete_is_not_summed_up(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "half", pending=1)
+    summarise(engine, run)
+    with reading(engine) as session:
+        assert session.scalars(select(Summary.sigma)).all() == []
 
 
 def test_a_report_of_a_complete_run_reads_no_predictions(engine: Engine) -> None:
