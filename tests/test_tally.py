@@ -192,6 +192,17 @@ def test_the_rival_accepts_as_many_as_the_vote_those_of_which_ns_is_surest(engin
     assert calm.curve_vote == [(0.25, 0.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3)), (1.0, 0.25)]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_confidences_that_are_counted_in_one_step_the_higher_is_taken(engine: Engine, turned: bool) -> None:
+    lower, higher = (1, 0.2501, 2, 0.5, 0, 0.5), (2, 0.2509, 2, 0.5, 2, 0.5)
+    images = [(1, None, views, views) for views in (lower, higher)]
+    run = make_run(engine, images[::-1] if turned else images, "one step")
+    with reading(engine) as session:
+        point = report(session, run).levels[0].point("majority")
+    assert point.rival is not None
+    assert point.rival[:2] == (0, 1), "the image that the vote takes as well, and gets wrong"
+
+
 def test_saved_is_what_the_vote_gets_right_and_lost_what_it_gets_wrong(engine: Engine) -> None:
     saved, lost = BY_HAND[3], BY_HAND[2]
     run = make_run(engine, [saved, saved, lost], "saved")
