@@ -104,17 +104,10 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
     from db.data import to_json
     from db.flat import level_rows, level_types
     from db.formats import format_report
-    from db.report import report as read_report
-    from db.runs import find_run
-    from db.session import reading
-    from db.tally import summarise
+    from db.report import read_report
 
     with _record(database_url) as engine:
-        with reading(engine) as session:
-            wanted = find_run(session, run)
-        summarise(engine, wanted)  # as the command does: of millions of rows, the next call reads a few
-        with reading(engine) as session:
-            found = read_report(session, find_run(session, wanted.id), interval=interval)
+        found = read_report(engine, run, interval=interval)
     levels = level_rows(found)
     curves = [
         {"sigma": level.sigma, "by": by, "coverage": coverage, "risk": risk}

@@ -1,6 +1,5 @@
 """Two runs over the same images, held against each other image by image: two models, kernels or recipes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,9 +8,9 @@ from sqlalchemy.orm import Session, aliased
 
 from db.data import rate_json, tested_json
 from db.errors import WrongUse
-from db.report import Tested
+from db.report import Tested, over_levels
 from db.runs import RunInfo, progress
-from db.stats import Interval, Paired, Rate, holm, paired, rate
+from db.stats import Interval, Paired, Rate, paired, rate
 from db.tables import Image, Prediction
 
 #: What is held against each other: the views, and the vote, a reject counting as wrong.
@@ -102,11 +101,11 @@ def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Inte
     predicted = _predicted(session, first, second)
     counts = {row.sigma: row for row in session.execute(_counts(first, second))}
     rows = [counts.get(sigma) for sigma in sigmas]
-    tested = {name: _tested([_paired(row, name) for row in rows]) for name in (*VIEWS, "reject")}
+    tests = {name: over_levels([_paired(row, name) for row in rows]) for name in (*VIEWS, "reject")}
     levels = []
     for number, (sigma, row) in enumerate(zip(sigmas, rows, strict=True)):
         both = row.both if row else 0
-        found = {name: _compared(tests[number], row, name, interval) for name, tests in tested.items()}
+        found = {name: _compared(pairs[number], row, name, interval) for name, pairs in tests.items()}
         levels.append(
             LevelComparison(
                 sigma=sigma,
@@ -224,11 +223,6 @@ def _paired(row: Row[Any] | None, name: str) -> Paired | None:
 def _of(row: Row[Any], name: str) -> int:
     """What a share is of: whether an image is rejected can be said without its label."""
     return int(row.both if name == "reject" else row.labelled)
-
-
-def _tested(pairs: Sequence[Paired | None]) -> list[Tested | None]:
-    adjusted = iter(holm([pair.p for pair in pairs if pair]))
-    return [pair and Tested(pair, next(adjusted)) for pair in pairs]
 
 
 def _compared(tested: Tested | None, row: Row[Any] | None, name: str, interval: Interval) -> Compared | None:

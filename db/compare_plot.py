@@ -5,7 +5,7 @@ from pathlib import Path
 
 from db.compare import Comparison
 from db.compare_formats import NAMES, headlines
-from db.plots import LINES, check_plot_file
+from db.plots import check_plot_file, draw_line
 from db.stats import CONFIDENCE
 
 #: Drawn as the report draws them.
@@ -40,15 +40,7 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
         ]
         if not found:
             continue
-        colour, marker, dash = LINES[like]
-        errors = (
-            [pair.difference - pair.low for _, pair in found],
-            [pair.high - pair.difference for _, pair in found],
-        )
-        axes.errorbar(
-            [sigma for sigma, _ in found], [pair.difference for _, pair in found], yerr=errors, label=NAMES[name],
-            color=colour, marker=marker, linestyle=dash, markersize=6, capsize=3, linewidth=1.2, elinewidth=1,
-        )  # fmt: skip
+        draw_line(axes, [(sigma, pair.difference, pair.low, pair.high) for sigma, pair in found], like, NAMES[name])
     for axes, title in ((accuracy, "share right"), (rejects, "share rejected")):
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_ylabel(title)

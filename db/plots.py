@@ -1,8 +1,10 @@
 """The report as a picture: accuracy and rejects against noise, readable in print and in grey."""
 
 import os
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from db.errors import WrongUse
 from db.formats import INTERVAL_NAMES, TITLES, headline
@@ -48,21 +50,13 @@ def plot_report(report: Report, file: Path) -> None:
     sigmas = [level.sigma for level in report.levels]
     # Side by side, or the intervals would hide one another.
     step = min((high - low for low, high in pairwise(sigmas)), default=1) * 0.04
-    for number, (name, (colour, marker, dash)) in enumerate(LINES.items()):
+    for number, name in enumerate(LINES):
         axes = rejects if name == "reject_rate" else accuracy
         shift = 0 if name == "reject_rate" else step * (number - 2.5)
         points = [(level.sigma + shift, share) for level in report.levels if (share := _share(level, name))]
         if not points:
             continue
-        values = [share.value for _, share in points]
-        errors = (
-            [share.value - share.low for _, share in points],
-            [share.high - share.value for _, share in points],
-        )
-        axes.errorbar(
-            [sigma for sigma, _ in points], values, yerr=errors, label=NAMES[name],
-            color=colour, marker=marker, linestyle=dash, markersize=6, capsize=3, linewidth=1.6, elinewidth=0.8,
-        )  # fmt: skip
+        draw_line(axes, [(sigma, share.value, share.low, share.high) for sigma, share in points], name, NAMES[name])
     for axes, title in ((accuracy, "accuracy"), (rejects, "reject rate")):
         axes.set_ylabel(title)
         axes.set_ylim(0, None)
@@ -79,6 +73,16 @@ def plot_report(report: Report, file: Path) -> None:
     )
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
+
+
+def draw_line(axes: Any, points: Sequence[tuple[float, float, float, float]], like: str, label: str) -> None:
+    """A line of (sigma, value, low, high) with its intervals, drawn as one of LINES."""
+    colour, marker, dash = LINES[like]
+    errors = ([value - low for _, value, low, _ in points], [high - value for _, value, _, high in points])
+    axes.errorbar(
+        [sigma for sigma, *_ in points], [value for _, value, *_ in points], yerr=errors, label=label,
+        color=colour, marker=marker, linestyle=dash, markersize=6, capsize=3, linewidth=1.6, elinewidth=0.8,
+    )  # fmt: skip
 
 
 def _share(level: Level, name: str) -> Rate | None:

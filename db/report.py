@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db.errors import WrongUse
-from db.runs import Progress, RunInfo, progress
+from db.runs import Progress, RunInfo, find_run, progress
+from db.session import reading
 from db.stats import INTERVALS, Interval, Paired, Rate, holm, paired, rate
-from db.tally import Tally, tallies
+from db.tally import Tally, summarise, tallies
 
 #: The rates of a level, in the order in which they are shown. Design: acc_maj is over the accepted.
 RATES = (
@@ -150,8 +152,8 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
     found = tallies(session, run, stored=stored)
     counts = [(sigma, found.get(sigma, Tally())) for sigma in run.recipe.levels]
     tallied = [tally for _, tally in counts]
-    tests = {view: _tested([_against_ns(tally, view) for tally in tallied]) for view in OTHERS}
-    rivals = {point: _tested([_against_rival(tally, point) for tally in tallied]) for point in get_args(Point)}
+    tests = {view: over_levels([_against_ns(tally, view) for tally in tallied]) for view in OTHERS}
+    rivals = {point: over_levels([_against_rival(tally, point) for tally in tallied]) for point in get_args(Point)}
     return Report(
         run=run,
         interval=interval,
@@ -167,6 +169,19 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
             for number, (sigma, tally) in enumerate(counts)
         ],
     )
+
+
+def read_report(engine: Engine, name: str, *, interval: Interval = "wilson") -> Report:
+    """The report of the run that a person names. The counts of a complete one are stored, if they are not yet.
+
+    Raises:
+        WrongUse: if there is no such run, or interval.
+    """
+    with reading(engine) as session:
+        run = find_run(session, name)
+    summarise(engine, run)
+    with reading(engine) as session:
+        return report(session, find_run(session, run.id), interval=interval)
 
 
 def _level(
@@ -248,8 +263,8 @@ def _pairs(of: int, first: int, second: int, both: int) -> Paired | None:
     return paired(both, first - both, second - both, of - first - second + both)
 
 
-def _tested(pairs: Sequence[Paired | None]) -> list[Tested | None]:
-    """Each with its p adjusted for all of them."""
+def over_levels(pairs: Sequence[Paired | None]) -> list[Tested | None]:
+    """Each pair with its p adjusted for all of them: one a level."""
     adjusted = iter(holm([pair.p for pair in pairs if pair]))
     return [pair and Tested(pair, next(adjusted)) for pair in pairs]
 

@@ -10,10 +10,17 @@ from db.stats import INTERVALS
 
 FORMATS = click.Choice(["table", "csv", "json", "markdown", "latex"])
 
+interval_flag = click.option(
+    "--interval",
+    type=click.Choice(INTERVALS),
+    default="wilson",
+    show_default=True,
+    help="Of the rates: the usual, or the exact, which is longer.",
+)
 #: How a report is shown, by every command that ends in one.
 REPORT_FLAGS = (
     click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print."),
-    click.option("--interval", type=click.Choice(INTERVALS), default="wilson", show_default=True, help="Of the rates: the usual, or the exact, which is longer."),
+    interval_flag,
     click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the rates against noise: .png, .svg or .pdf."),
     click.option("--risk-coverage", type=click.Path(path_type=Path), metavar="FILE", help="Also draw risk against coverage, the vote's and its rival's."),
 )  # fmt: skip
@@ -51,19 +58,12 @@ def show_report(
 ) -> None:
     """Prints a report; ends with INCOMPLETE if it is."""
     from db.formats import format_report
-    from db.report import report as read_report
-    from db.runs import find_run
-    from db.session import connect, reading
+    from db.report import read_report
+    from db.session import connect
     from db.settings import load_settings
-    from db.tally import summarise
 
     check_plots(plot=plot, risk_coverage=risk_coverage)
-    engine = connect(load_settings())
-    with reading(engine) as session:
-        wanted = find_run(session, run)
-    summarise(engine, wanted)
-    with reading(engine) as session:
-        found = read_report(session, find_run(session, wanted.id), interval=interval)
+    found = read_report(connect(load_settings()), run, interval=interval)
     click.echo(format_report(found, form))
     if plot or risk_coverage:
         from db.plots import plot_report, plot_risk_coverage
@@ -82,13 +82,7 @@ def show_report(
 @click.argument("first")
 @click.argument("second")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
-@click.option(
-    "--interval",
-    type=click.Choice(INTERVALS),
-    default="wilson",
-    show_default=True,
-    help="Of the rates: the usual, or the exact, which is longer.",
-)
+@interval_flag
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),

@@ -8,8 +8,7 @@ import click
 
 from db.errors import FAILED, INCOMPLETE, SmoothvoteError, WrongUse
 from db.flags import Numbers, recipe_flags, recipe_from
-from db.results import FORMATS, check_plots, report_flags, show_report
-from db.stats import INTERVALS
+from db.results import FORMATS, check_plots, interval_flag, report_flags, show_report
 
 if TYPE_CHECKING:
     from db.recipe import Recipe
@@ -119,7 +118,7 @@ METRICS = ("acc_maj_overall", "acc_maj", "acc_ns", "acc_ss", "acc_ds", "reject_r
     help="What to show of each run.  [default: acc_maj_overall; without labels, reject_rate]",
 )
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
-@click.option("--interval", type=click.Choice(INTERVALS), default="wilson", show_default=True, help="As for `report`.")
+@interval_flag
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw heat maps: .png, .svg or .pdf."
 )
