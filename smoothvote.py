@@ -1,104 +1,40 @@
-"""The front door: one command. Each verb lives in the room that does its work, and imports it when it is called."""
+"""The front door: one command, `smoothvote`; and in a notebook `import smoothvote`."""
 
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-import db.cli
-import producer.cli
-import worker.cli
-from db.api import report, rows, runs
+import cli.compute
+import cli.keep
+import cli.look
+import cli.measure
+from cli.doctor import doctor
+from cli.serve import serve
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
-
-if TYPE_CHECKING:
-    from db.web.pictures import Pictures
+from report.api import report, rows, runs
 
 #: What a notebook needs: docs/python.md.
 __all__ = ["main", "report", "rows", "runs"]
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="Leave out the one image that goes the whole way.")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
-)
-def doctor(quick: bool, form: str) -> None:
-    """Check this machine and its set-up. Ends with 1 if something is wrong, and says what to do.
-
-    Settings, database, migrations, disk, image root, queue, weights and device; then one photograph takes the whole
-    way from `run` to its report, in a temporary folder: nothing of it is kept.
-    """
-    import json
-
-    import db.doctor
-    import producer.doctor
-    import worker.doctor
-    from db.checkup import examine, format_line, usable_settings
-
-    settings = usable_settings()[0]
-    checks = [*db.doctor.CHECKS, *producer.doctor.CHECKS, *worker.doctor.CHECKS]
-    checks += [] if quick else producer.doctor.SLOW
-    findings = {}
-    for check in checks:
-        findings[check.name] = found = examine(check, settings)
-        if form == "table":
-            click.echo(format_line(check.name, found))  # at once: the next may take its time
-    if form == "json":
-        click.echo(json.dumps([{"check": name, **found._asdict()} for name, found in findings.items()], indent=2))
-    raise SystemExit(FAILED if any(found.state == "wrong" for found in findings.values()) else 0)
-
-
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at: another needs a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
-@click.option(
-    "--token",
-    envvar="SMOOTHVOTE_TOKEN",
-    show_envvar=True,
-    help="Who has it may read. Rather set the variable: others on this machine see what was typed.",
-)
-def serve(host: str, port: int, token: str | None) -> None:
-    """Look at the record in a browser: reports, curves, images and their views, live progress. Read-only.
-
-    Only this machine can open the pages, unless --host says otherwise; then there must be a token. Pictures are made
-    where the images can be read and torch is installed; everything else needs neither.
-    """
-    from importlib.util import find_spec
-
-    from db.errors import WrongUse
-    from db.settings import load_settings
-
-    if missing := [name for name in ("fastapi", "jinja2", "uvicorn") if find_spec(name) is None]:
-        raise WrongUse(f"serve needs {', '.join(missing)}: pip install 'smoothvote[web]'")
-    from db.web.server import serve as serve_pages
-
-    settings = load_settings()
-
-    def draw() -> "Pictures":
-        import worker.pictures
-
-        return worker.pictures.Pictures(settings)
-
-    serve_pages(settings, draw if find_spec("torch") else None, host=host, port=port, token=token)
-
-
-ROOMS = {
-    "Measure": producer.cli.VERBS,
-    "Look at what was found": (*db.cli.VERBS, serve),
-    "Compute": worker.cli.VERBS,
+SECTIONS = {
+    "Measure": cli.measure.VERBS,
+    "Look at what was found": (*cli.look.VERBS, serve),
+    "Compute": cli.compute.VERBS,
+    "Look after the record": cli.keep.VERBS,
     "When in doubt": (doctor,),
 }
 
 
 class FrontDoor(click.Group):
-    """A group whose help lists the verbs by the room they belong to."""
+    """A group whose help lists the verbs by what they are for."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click asks of a group."""
-        for title, verbs in ROOMS.items():
+        for title, verbs in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(verb.name or "", verb.get_short_help_str(90)) for verb in verbs])
 
@@ -113,7 +49,7 @@ def front_door() -> None:
     """How does an image classifier hold up under noise, and what does a smoothed majority vote give back?"""
 
 
-for _verbs in ROOMS.values():
+for _verbs in SECTIONS.values():
     for _verb in _verbs:
         front_door.add_command(_verb)
 

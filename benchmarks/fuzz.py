@@ -36,7 +36,7 @@ from db.errors import one_line
 from db.recipe import Preprocessing, Recipe
 from db.settings import load_settings
 from db.store import Entry
-from db.text import render
+from report.text import render
 from worker.classifier import Classifier, Pass
 from worker.images import FORMATS, Pixels, decode, read
 from worker.pipeline import predict

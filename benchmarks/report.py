@@ -20,15 +20,15 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from db.data import to_json
 from db.migrations import upgrade
 from db.recipe import make_recipe
-from db.report import report
 from db.runs import RunInfo, find_run
 from db.session import open_engine, reading, writing
 from db.settings import load_settings
 from db.store import Entry, record_dataset, record_run
 from db.tally import summarise
+from report.data import to_json
+from report.report import report
 from tests.servers import postgres_server
 
 LEVELS = (0.0, 0.125, 0.25, 0.375)

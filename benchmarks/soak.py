@@ -20,8 +20,8 @@ from PIL import Image
 from sqlalchemy import Engine, func, select
 from torchvision import models
 
+from cli.flags import recipe_from
 from db import store
-from db.flags import recipe_from
 from db.migrations import upgrade
 from db.session import open_engine, reading, writing
 from db.settings import Settings

@@ -160,8 +160,8 @@ class Stubs:
 worker.tasks.this_worker = Stubs()  # type: ignore[assignment]
 
 if __name__ == "__main__":
+    from cli.compute import worker as command
     from worker.app import app
-    from worker.cli import worker as command
 
     app.conf.imports = ("worker.tasks", "benchmarks.stub")  # what a child imports
     command()

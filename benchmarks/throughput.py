@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, exists, select
 
+from cli.compute import KEEP_MEMORY
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.runs import find_run, progress
@@ -43,7 +44,6 @@ from producer.dispatch import SWEEP, dispatch
 from producer.labels import Labels
 from producer.local import RedisServer, Workers
 from producer.submit import submit
-from worker.cli import KEEP_MEMORY
 
 END_TO_END = "end_to_end"
 #: In the order of the table; the letters are those that docs/performance.md calls them by.
@@ -239,7 +239,7 @@ def recipe_of(model: str, weights: str | None, precision: str, folder: Path) -> 
     import torch
     from torchvision import models
 
-    from db.flags import recipe_from
+    from cli.flags import recipe_from
 
     torch.manual_seed(0)
     file = folder / "random.pth"

@@ -11,6 +11,14 @@ def one_line(error: BaseException) -> str:
     return said.replace("\0", "").encode(errors="replace").decode()
 
 
+def plain(text: str) -> str:
+    """Text from outside without control characters: a file's name must not speak to the terminal."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
+
+
 class SmoothvoteError(Exception):
     """Something failed that is not a bug. The message is one line: what, where, what to do."""
 

@@ -16,6 +16,9 @@ BUNDLED_MODEL = "efficientnet_lite0"
 #: ImageNet-1k, the classes of every model here that does not name its own.
 IMAGENET_CLASSES = 1000
 
+#: The views of an image: no smoothing, single, double.
+VIEWS = ("ns", "ss", "ds")
+
 #: A checkpoint on disk; read by the worker as tensors only.
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 import smoothvote
 from db import store
 from db.errors import WrongUse
-from db.rows import COLUMNS, OUTCOMES
+from report.rows import COLUMNS, OUTCOMES
 
 DOC = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", DOC, re.S)

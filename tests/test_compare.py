@@ -10,18 +10,18 @@ from commands import smoothvote
 from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine
 
+from cli.look import FORMATS
 from db import store
-from db.compare import Comparison, Difference, compare, to_json
-from db.compare_formats import format_comparison_of_runs, headlines, words
-from db.compare_plot import plot_comparison
 from db.errors import WrongUse
 from db.migrations import upgrade
 from db.recipe import make_recipe
-from db.results import FORMATS
 from db.runs import find_run
 from db.session import open_engine, reading
 from db.settings import Settings
-from db.stats import holm, mcnemar, paired
+from report.comparison import Comparison, Difference, compare, to_json
+from report.comparison_text import format_comparison_of_runs, headlines, words
+from report.plots.differences import plot_comparison
+from report.stats import holm, mcnemar, paired
 
 WIDER = make_recipe(model="efficientnet_lite0", levels=LEVELS, kernel_size=9)
 #: True classes of eight images; one's class is not known.

@@ -234,7 +234,7 @@ def test_what_half_precision_made_an_infinity_of_is_not_decided(network: nn.Modu
 def checkpoint(tmp_path: Path) -> Recipe:
     from torchvision import models
 
-    from db.flags import recipe_from
+    from cli.flags import recipe_from
 
     torch.manual_seed(0)
     torch.save(models.squeezenet1_1(weights=None, num_classes=3).state_dict(), tmp_path / "model.pth")

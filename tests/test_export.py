@@ -18,13 +18,14 @@ from rows import LEVELS, RECIPE, failed, jobs, predicted, record
 from sqlalchemy import Engine
 
 import smoothvote
-from db import frames, rows, store
+from db import store
 from db.errors import SmoothvoteError, WrongUse
-from db.export import form_of, whole_file, write, write_run
-from db.report import report
-from db.rows import COLUMNS
 from db.runs import find_run
 from db.session import reading
+from report import frames, rows
+from report.export import form_of, whole_file, write, write_run
+from report.report import report
+from report.rows import COLUMNS
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -5,8 +5,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from cli.flags import RECIPE_FLAGS, read_classes, recipe_flags, recipe_from
 from db.errors import WRONG_USE, WrongUse
-from db.flags import RECIPE_FLAGS, read_classes, recipe_flags, recipe_from
 from db.recipe import Recipe
 
 #: sha256 of b"abc", the standard's own example.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from db.flags import recipe_from
+from cli.flags import recipe_from
 from db.recipe import Recipe
 from worker.assembly import make_classifier
 from worker.images import Pixels

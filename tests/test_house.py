@@ -37,7 +37,7 @@ def test_a_producer_needs_no_torch_and_no_worker() -> None:
 
 def test_a_worker_needs_no_producer_and_its_parent_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", "redis://127.0.0.1:1/0")
-    assert "producer" not in loaded_by("worker.worker", "worker.tasks", "worker.cli", "worker.walkthrough")
+    assert "producer" not in loaded_by("worker.worker", "worker.tasks", "cli.compute", "worker.walkthrough")
     assert not loaded_by("worker.app", "worker.tasks", "worker.request", "worker.worker") & HEAVY
 
 

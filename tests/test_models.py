@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models as zoo
 
+from cli.flags import recipe_from
 from db.errors import Refusal
-from db.flags import recipe_from
 from db.recipe import make_recipe
 from worker.models import load, sha256_of
 

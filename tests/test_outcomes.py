@@ -10,13 +10,14 @@ from rows import LEVELS, RECIPE, failed, image_ids, jobs, predicted, record
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db import outcomes, store
+from db import store
 from db.errors import WrongUse
-from db.listing import format_images
-from db.outcomes import ImageOutcome, class_index, images
 from db.recipe import make_recipe
 from db.runs import RunInfo, find_run
 from db.session import reading
+from report import outcomes
+from report.listing import format_images
+from report.outcomes import ImageOutcome, class_index, images
 
 # True classes of seven images; None is not known. The sixth's file is broken, the seventh is grey.
 LABELS = [1, 1, 1, 2, None, 2, 1]

@@ -6,11 +6,11 @@ from rows import finish_all, record
 from sqlalchemy import Engine
 
 from db.errors import WrongUse
-from db.formats import SHOWN
-from db.plots import LINES, plot_report, plot_risk_coverage
-from db.report import report
 from db.runs import find_run
 from db.session import reading
+from report.plots.rates import LINES, plot_report, plot_risk_coverage
+from report.report import report
+from report.report_text import SHOWN
 
 
 @pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")])
@@ -42,7 +42,7 @@ def test_the_picture_is_of_a_size_for_print(engine: Engine, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "nowhere/a.png"])
 def test_a_picture_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
-    from db.plots import check_plot_file
+    from report.plots.rates import check_plot_file
 
     with pytest.raises(WrongUse, match="--plot"):
         check_plot_file(tmp_path / name)

@@ -6,16 +6,16 @@ import pytest
 from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine, event, text
 
+from cli.look import FORMATS
 from db import store
-from db.data import to_json
 from db.errors import WrongUse
-from db.formats import format_report
-from db.outcomes import images
-from db.report import Report, report
-from db.results import FORMATS
 from db.runs import find_run, list_runs, progress
 from db.session import reading, writing
-from db.text import latex, markdown
+from report.data import to_json
+from report.outcomes import images
+from report.report import Report, report
+from report.report_text import format_report
+from report.text import latex, markdown
 
 # True classes of six images; None is not known. The last one's file is broken, the one before is grey.
 LABELS = [1, 1, 1, 2, None, 1, 1]

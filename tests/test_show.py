@@ -19,12 +19,13 @@ from sqlalchemy import Engine
 from db import store
 from db.errors import SmoothvoteError, WrongUse
 from db.migrations import upgrade
-from db.recipe import Preprocessing, make_recipe
+from db.recipe import VIEWS, Preprocessing, make_recipe
 from db.runs import RunInfo, find_run
 from db.session import open_engine, reading, writing
 from db.settings import Settings
 from db.store import Entry
-from db.story import Story, named_image, story
+from report.sheet import HEAD, MARGIN, draw_sheet, drawable, sheet_name
+from report.story import Story, named_image, story
 from smoothvote import front_door
 from worker import noise
 from worker.assembly import make_classifier
@@ -32,8 +33,6 @@ from worker.classifier import Classifier
 from worker.images import Pixels, decode, read
 from worker.pictures import Pictures
 from worker.pipeline import predict
-from worker.sheet import HEAD, MARGIN, draw_sheet, drawable, sheet_name
-from worker.smoothing import VIEWS
 from worker.views import plain_views
 
 RECIPE = make_recipe(model="efficientnet_lite0", levels=(0, 0.25), seed=7)

@@ -10,10 +10,10 @@ from rows import LEVELS, failed, jobs, predicted, record
 from sqlalchemy import Engine, text
 
 from db import store
-from db.report import RATES, report
 from db.runs import find_run, progress
 from db.session import reading, writing
 from db.views import VIEWS, statements
+from report.report import RATES, report
 
 DOC = (Path(__file__).parent.parent / "docs" / "sql.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```\n\n```text\n(.*?)```", DOC, re.S)

@@ -1,7 +1,7 @@
 import pytest
 from scipy.stats import binomtest
 
-from db.stats import holm, mcnemar, paired, rate
+from report.stats import holm, mcnemar, paired, rate
 
 
 def test_wilsons_interval_agrees_with_published_figures() -> None:

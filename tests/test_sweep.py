@@ -12,21 +12,21 @@ from rows import LEVELS, finish_all, image_ids, jobs, predicted, record
 from servers import redis_server
 from sqlalchemy import Engine
 
+from cli.look import FORMATS
+from cli.measure import METRICS, find_dataset
 from db import store
 from db.errors import Away, WrongUse
-from db.grid import Grid, read_grid, to_json
-from db.grid_formats import format_grid, headline, legend
-from db.grid_plot import plot_grid
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
-from db.report import RATES
-from db.results import FORMATS
 from db.runs import list_runs
 from db.session import open_engine, reading
 from db.settings import Settings
-from producer.cli import METRICS, find_dataset
 from producer.submit import submit
 from producer.sweep import grid_of
+from report.plots.heat_map import plot_grid
+from report.report import RATES
+from report.sweep import Grid, read_grid, to_json
+from report.sweep_text import format_grid, headline, legend
 from smoothvote import front_door
 
 MODEL = "efficientnet_lite0"

@@ -11,13 +11,13 @@ from rows import LEVELS, failed, jobs, record
 from sqlalchemy import Engine, event, select, text, update
 
 from db import store
-from db.report import Report, report
 from db.runs import RunInfo, find_run
 from db.session import reading, writing
 from db.store import Failed, Predicted
 from db.tables import Image, Prediction, Summary
 from db.tally import Rival, count, summarise, tallies, unsummarised
 from producer.dispatch import summarise_all
+from report.report import Report, report
 from worker.vote import majority
 
 # Some alike, some at the ends, some within one step of the counting.

@@ -5,10 +5,10 @@ from rows import record
 from sqlalchemy import Engine
 from test_tally import make_run
 
-from db.report import report
 from db.runs import RunInfo, find_run
 from db.session import reading
-from db.verdict import verdict
+from report.report import report
+from report.verdict import verdict
 
 # The true class is 1. A level where the vote gets right what ns is sure of and wrong about, and rejects where ns is
 # right and unsure; one where it is the other way about; and one where all agree.

@@ -14,21 +14,21 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from starlette.testclient import TestClient
 
 from db import store
-from db.data import to_json
 from db.errors import Away, WrongUse
 from db.migrations import upgrade
 from db.recipe import Recipe
-from db.report import RATES, report
 from db.runs import RunInfo, find_run
 from db.session import open_engine, reading, writing
 from db.settings import Settings
 from db.store import Entry
-from db.web.app import make_app
-from db.web.charts import BOTTOM, HEIGHT, TOP, rates_chart, risk_chart, series_of
-from db.web.classes import class_table, in_order
-from db.web.guard import COOKIE
-from db.web.record import Record
-from db.web.server import is_local, listen, serve
+from report.data import to_json
+from report.report import RATES, report
+from web.app import make_app
+from web.charts import BOTTOM, HEIGHT, TOP, rates_chart, risk_chart, series_of
+from web.classes import class_table, in_order
+from web.guard import COOKIE
+from web.record import Record
+from web.server import is_local, listen, serve
 
 # True classes of seven images; None is not known. The last two have no prediction.
 LABELS = [1, 1, 1, 2, None, 1, 1]

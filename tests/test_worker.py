@@ -10,10 +10,10 @@ from PIL import Image
 from rows import jobs, take_due
 from sqlalchemy import Engine, select
 
+from cli.flags import recipe_from
 from db import store
 from db.due import release
 from db.errors import Refusal
-from db.flags import recipe_from
 from db.recipe import Recipe
 from db.session import reading, writing
 from db.settings import Settings

@@ -12,14 +12,13 @@ import torch
 from torch import nn
 
 from db.errors import Refusal, one_line
-from db.recipe import METHOD, Preprocessing, Recipe
+from db.recipe import METHOD, VIEWS, Preprocessing, Recipe
 from worker.bounds import SMALLEST, bound_of, logits_of, sample_views
 from worker.classifier import CLOSE_BATCH, Classifier, Pass
 from worker.engines import Compiled, Eager, Engine, Normalised, OpenVino, convert, fast_bf16, native_bf16
 from worker.lanes import spread
 from worker.memory import ran_out
 from worker.models import Model, load
-from worker.smoothing import VIEWS
 
 logger = logging.getLogger("worker")
 

@@ -11,7 +11,7 @@ from db.checkup import NO_TORCH, Check, Finding, gigabytes
 from db.errors import one_line
 from db.recipe import BUNDLED_MODEL, DEFAULT_MODEL
 from db.settings import Settings
-from worker.cli import require_torch
+from worker.parent import require_torch
 
 #: Seconds: PyTorch and its libraries are gigabytes, and a cold disk takes its time.
 IMPORT_LIMIT = 120

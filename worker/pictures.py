@@ -11,16 +11,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from db.errors import SmoothvoteError
-from db.recipe import Preprocessing, Recipe
+from db.errors import SmoothvoteError, plain
+from db.recipe import VIEWS, Preprocessing, Recipe
 from db.runs import RunInfo
 from db.settings import Settings
 from db.store import Entry
-from db.text import plain
 from worker import noise
 from worker.images import Pixels, Unusable, decode, find_root, read
 from worker.memory import ran_out
-from worker.smoothing import VIEWS
 from worker.views import draw_views
 
 #: Images whose views are kept: somebody who looks at one view of an image looks at all of them.

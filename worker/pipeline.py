@@ -9,14 +9,13 @@ from typing import NamedTuple
 import torch
 
 from db.errors import Refusal, one_line
-from db.recipe import Recipe
+from db.recipe import VIEWS, Recipe
 from db.store import Failed, Found, Predicted
 from worker import noise
 from worker.classifier import Answers, Classifier, DeviceLost
 from worker.images import Pixels, Unusable
 from worker.lanes import batched, spread
 from worker.memory import ran_out
-from worker.smoothing import VIEWS
 from worker.stopwatch import Stopwatch
 from worker.views import draw_views, plain_views
 from worker.vote import majority

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import torch
 from kornia.filters import gaussian_blur2d
 
+from db.recipe import VIEWS
 from worker.images import Unusable
-
-VIEWS = ("ns", "ss", "ds")
 
 
 def smooth(image: torch.Tensor, kernel_size: int, kernel_sigma: float) -> Iterator[torch.Tensor]:

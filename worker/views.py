@@ -16,11 +16,11 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
-from db.recipe import Preprocessing, Recipe
+from db.recipe import VIEWS, Preprocessing, Recipe
 from worker import noise
 from worker.images import Pixels, to_unit
 from worker.preprocess import check_sides, crop_offset, fit, resized_sides
-from worker.smoothing import VIEWS, blur, check_size, smooth
+from worker.smoothing import blur, check_size, smooth
 
 
 def draw_views(

@@ -1,52 +1,47 @@
 """The article's walk-through: what the three views of single images are taken for, level by level, and the vote."""
 
-import json
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from db.classes import class_names
 from db.recipe import Recipe
 from db.settings import Settings
-from db.store import Entry, Predicted
-from db.text import plain
-from worker.answers import as_table
+from db.store import Entry, Failed, Predicted
 from worker.assembly import make_classifier
 from worker.classifier import choose_device
 from worker.images import Pixels, decode, read
 from worker.pipeline import predict
-from worker.smoothing import VIEWS
 
 
-def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings, form: str) -> bool:
-    """Prints the vote on each image as a table or JSON; False if there was one that could not be used."""
-    there = []
-    for number, path in enumerate(images):
-        if os.path.exists(os.path.expanduser(path)):
-            there.append((number, path))
-        else:
-            print(plain(f"smoothvote: {path}: no such file"), file=sys.stderr)
-    if not there:
-        return False  # told before the model is loaded
+class Walked(NamedTuple):
+    """One image: its predictions, one a level, or why it has none."""
+
+    path: str
+    levels: list[Predicted]
+    failed: Failed | None
+
+
+def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings) -> Iterator[Walked]:
+    """Predicts single image files, without queue or database.
+
+    Args:
+        images: paths of files.
+        recipe: what is done with them.
+        settings: for the device and the limits of an image.
+
+    Raises:
+        Refusal: if the model cannot be had.
+    """
     classifier = make_classifier(
         recipe, device=choose_device(settings.device), engine="eager", batch_size=settings.batch_size
     )
-    names = class_names(recipe)
-    sources = [(number, partial(_open, path, recipe, settings)) for number, path in there]
-    all_usable = len(there) == len(images)
+    sources = [(number, partial(_open, path, recipe, settings)) for number, path in enumerate(images)]
     for found in predict(sources, recipe, classifier):
         for failed in found.failed:
-            all_usable = False
-            print(plain(f"smoothvote: {images[failed.image_id]}: {failed.code}: {failed.message}"), file=sys.stderr)
+            yield Walked(images[failed.image_id], [], failed)
         for image_id in sorted({row.image_id for row in found.predicted}):
-            rows = [row for row in found.predicted if row.image_id == image_id]
-            print(
-                _as_json(images[image_id], rows, names) if form == "json" else as_table(images[image_id], rows, names)
-            )
-    return all_usable
+            yield Walked(images[image_id], [row for row in found.predicted if row.image_id == image_id], None)
 
 
 def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
@@ -59,15 +54,3 @@ def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
         max_pixels=settings.max_pixels,
         max_side=settings.max_side,
     )
-
-
-def _as_json(image: str, rows: list[Predicted], names: dict[int, str]) -> str:
-    levels: list[dict[str, Any]] = []
-    for row in rows:
-        level: dict[str, Any] = {"sigma": row.sigma}
-        for view in VIEWS:
-            label = getattr(row, f"label_{view}")
-            level[view] = {"label": label, "name": names[label], "confidence": getattr(row, f"confidence_{view}")}
-        voted = None if row.label_maj is None else {"label": row.label_maj, "name": names[row.label_maj]}
-        levels.append(level | {"vote": voted})
-    return json.dumps({"image": image, "levels": levels}, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""The commands: what each flag means, and which rooms a command joins. No room below imports this one."""

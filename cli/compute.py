@@ -1,0 +1,118 @@
+"""The commands that compute: a worker for the queue, and the vote on single images without one."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.flags import recipe_flags, recipe_from
+from db.errors import FAILED, plain
+
+
+@click.command()
+@click.option(
+    "--device", metavar="auto|cpu|cuda:N", help="auto deals the machine's GPUs out to its processes.  [default: auto]"
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "eager", "openvino", "compile"]),
+    help="How the model is run: auto by device.  [default: auto]",
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Each holds the model: one a GPU."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Views a forward pass.  [default: by device]"
+)
+@click.option("--wait", is_flag=True, help="Wait for a queue or database that is down, instead of ending.")
+def worker(device: str | None, engine: str | None, processes: int, batch_size: int | None, wait: bool) -> None:
+    """Do jobs from the queue until told to stop. Start as many as are needed, on any machine.
+
+    It reads the images where they lie (SMOOTHVOTE_IMAGE_ROOT), the queue at SMOOTHVOTE_BROKER_URL and the database at
+    SMOOTHVOTE_DATABASE_URL. SIGTERM or Ctrl-C ends it after the job in hand, or hands that back after SMOOTHVOTE_GRACE
+    seconds; a second Ctrl-C, or SIGQUIT, at once. Neither loses anything.
+    """
+    from worker.parent import work
+
+    work(device=device, engine=engine, processes=processes, batch_size=batch_size, wait=wait)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True)
+@recipe_flags
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda:N", help="Where the model runs.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> None:
+    """The vote on single IMAGES, without queue or database: each view's label and confidence at each noise level."""
+    from worker.parent import require_torch
+
+    require_torch()
+    from db.settings import load_settings
+
+    settings = load_settings(device=device)
+    recipe = recipe_from(**flags)
+    there = [path for path in images if os.path.exists(os.path.expanduser(path))]
+    for path in images:
+        if path not in there:
+            click.echo(plain(f"smoothvote: {path}: no such file"), err=True)
+    if not there:
+        raise SystemExit(FAILED)  # told before the model is loaded
+    from db.classes import class_names
+    from report.answers import answers_json, as_table
+    from worker.walkthrough import walk_through
+
+    names, usable = class_names(recipe), len(there)
+    for walked in walk_through(there, recipe, settings):
+        if walked.failed:
+            usable -= 1
+            click.echo(plain(f"smoothvote: {walked.path}: {walked.failed.code}: {walked.failed.message}"), err=True)
+        elif form == "json":
+            click.echo(json.dumps(answers_json(walked.path, walked.levels, names), ensure_ascii=False))
+        else:
+            click.echo(as_table(walked.path, walked.levels, names))
+    if usable < len(images):
+        raise SystemExit(FAILED)
+
+
+@click.command()
+@click.argument("image")
+@click.option("--run", default="latest", show_default=True, metavar="RUN", help="Of which run.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="A .png.  [default: IMAGE's name.smoothvote.png]"
+)
+def show(image: str, run: str, output: Path | None) -> None:
+    """One IMAGE of a run, whole: what the model saw at each level, what it said, and the vote, as a sheet.
+
+    IMAGE is its path in the dataset, or the end of it. The labels are the stored ones; nothing is predicted again.
+    """
+    from worker.parent import require_torch
+
+    require_torch()
+    from db.classes import class_names
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+    from report.story import named_image, story
+
+    settings = load_settings()
+    with reading(connect(settings)) as session:
+        found_run = find_run(session, run)
+        found = story(session, found_run, named_image(session, found_run, image))
+    # torch takes seconds to load: what is wrong with the names is told before that.
+    from report.answers import as_table
+    from report.sheet import check_sheet_file, draw_sheet, sheet_name
+    from worker.images import find_root
+    from worker.pictures import Pictures
+
+    file = output or Path(sheet_name(found.entry))
+    check_sheet_file(file, find_root(found_run.root, settings), found.entry)
+    draw_sheet(found_run, found, Pictures(settings), file)
+    click.echo(as_table(found.entry.path, found.levels, class_names(found_run.recipe)))
+    click.echo(plain(f"wrote {file}"), err=True)
+
+
+VERBS = (worker, classify, show)

@@ -1,0 +1,50 @@
+"""The commands that look after the record: cancel a run, upgrade the database."""
+
+import click
+
+
+@click.command()
+@click.argument("run")
+def cancel(run: str) -> None:
+    """Stop RUN. What was found stays; submitting it again resumes it."""
+    from db.runs import find_run
+    from db.session import connect, reading, writing
+    from db.settings import load_settings
+    from db.store import cancel as cancel_run
+
+    engine = connect(load_settings())
+    with reading(engine) as session:
+        found = find_run(session, run)
+    with writing(engine) as session:
+        cancel_run(session, found.id)
+    click.echo(f"cancelled {found.id} {found.name}", err=True)
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the database to this version's tables. Run it once before the workers of a new version."""
+    from db.errors import WrongUse
+    from db.migrations import upgrade as migrate
+    from db.session import current_revision, open_engine, shown
+    from db.settings import load_settings
+    from db.tables import REVISION
+
+    settings = load_settings()
+    if settings.embedded_database:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings)
+    before = current_revision(engine)
+    if (before or "") > REVISION:
+        raise WrongUse(
+            f"the database is at revision {before}, newer than this code's {REVISION}: install the newer smoothvote"
+        )
+    migrate(engine)
+    click.echo(f"{shown(engine)}: {before or 'empty'} → {current_revision(engine)}", err=True)
+
+
+VERBS = (cancel, db)

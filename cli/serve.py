@@ -1,0 +1,42 @@
+"""The command that serves the pages."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from report.pictures import Pictures
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at: another needs a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
+@click.option(
+    "--token",
+    envvar="SMOOTHVOTE_TOKEN",
+    show_envvar=True,
+    help="Who has it may read. Rather set the variable: others on this machine see what was typed.",
+)
+def serve(host: str, port: int, token: str | None) -> None:
+    """Look at the record in a browser: reports, curves, images and their views, live progress. Read-only.
+
+    Only this machine can open the pages, unless --host says otherwise; then there must be a token. Pictures are made
+    where the images can be read and torch is installed; everything else needs neither.
+    """
+    from importlib.util import find_spec
+
+    from db.errors import WrongUse
+    from db.settings import load_settings
+
+    if missing := [name for name in ("fastapi", "jinja2", "uvicorn") if find_spec(name) is None]:
+        raise WrongUse(f"serve needs {', '.join(missing)}: pip install 'smoothvote[web]'")
+    from web.server import serve as serve_pages
+
+    settings = load_settings()
+
+    def draw() -> "Pictures":
+        import worker.pictures
+
+        return worker.pictures.Pictures(settings)
+
+    serve_pages(settings, draw if find_spec("torch") else None, host=host, port=port, token=token)

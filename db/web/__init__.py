@@ -1,1 +1,0 @@
-"""The record as web pages: read-only, served locally."""

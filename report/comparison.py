@@ -1,0 +1,269 @@
+"""Two runs over the same images, held against each other image by image: two models, kernels or recipes."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, and_, case, func, select
+from sqlalchemy.orm import Session, aliased
+
+from db.errors import WrongUse
+from db.runs import RunInfo, progress
+from db.tables import Image, Prediction
+from report.data import rate_json, tested_json
+from report.report import Tested, over_levels
+from report.stats import Interval, Paired, Rate, paired, rate
+
+#: What is held against each other: the views, and the vote, a reject counting as wrong.
+VIEWS = ("ns", "ss", "ds", "maj")
+#: Fields of a recipe that the weights decide where they are left open: a run records what that was.
+PREPROCESSING = ("resize", "crop", "interpolation", "antialias", "mean", "std")
+
+
+class Difference(NamedTuple):
+    """One thing that the recipes, or the weights, do not share."""
+
+    field: str
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Two shares of the same images, and how they differ: second less first, adjusted over the levels (Holm)."""
+
+    first: Rate
+    second: Rate
+    tested: Tested
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelComparison:
+    """One noise level that both runs have."""
+
+    sigma: float
+    #: Images that both runs predicted, and those that only one of them did.
+    both: int
+    only_first: int
+    only_second: int
+    #: Of those that both predicted: what the views are compared over.
+    labelled: int
+    #: Right, by view; None where nothing is labelled.
+    views: dict[str, Compared | None]
+    #: Rejected, over all that both predicted.
+    reject: Compared | None
+    #: Of the images that both votes accept, those on which they say the same.
+    same_vote: Rate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two runs and the levels that both have, ascending."""
+
+    first: RunInfo
+    second: RunInfo
+    interval: Interval
+    #: Whether every image of both runs is done.
+    complete: bool
+    levels: list[LevelComparison]
+
+    @property
+    def same_noise(self) -> bool:
+        """Whether both runs saw the same noise: what differs is then of the recipes alone."""
+        return self.first.recipe.seed == self.second.recipe.seed
+
+    @property
+    def differences(self) -> list[Difference]:
+        """What tells the recipes apart; weights and preprocessing as they were recorded, where both runs have begun."""
+        first, second = self.first, self.second
+        one, two = first.recipe.model_dump(), second.recipe.model_dump()
+        if first.preprocessing and second.preprocessing:
+            one |= {name: first.preprocessing.get(name) for name in PREPROCESSING}
+            two |= {name: second.preprocessing.get(name) for name in PREPROCESSING}
+        if first.weights_sha256 and second.weights_sha256:
+            one["weights_sha256"], two["weights_sha256"] = first.weights_sha256, second.weights_sha256
+        return [Difference(name, value, two[name]) for name, value in one.items() if value != two[name]]
+
+
+def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Interval = "wilson") -> Comparison:
+    """Holds two runs against each other, over the images that both predicted.
+
+    Args:
+        session: a reading one: all is of one moment.
+        first: the run that differences are counted from.
+        second: the run that they are counted to.
+        interval: how the intervals of rates are made; those of differences are Newcombe's.
+
+    Raises:
+        WrongUse: if it is one run twice, or the runs share no image, class or level.
+    """
+    _check_comparable(session, first, second)
+    sigmas = [sigma for sigma in first.recipe.levels if sigma in second.recipe.levels]
+    predicted = _predicted(session, first, second)
+    counts = {row.sigma: row for row in session.execute(_counts(first, second))}
+    rows = [counts.get(sigma) for sigma in sigmas]
+    tests = {name: over_levels([_paired(row, name) for row in rows]) for name in (*VIEWS, "reject")}
+    levels = []
+    for number, (sigma, row) in enumerate(zip(sigmas, rows, strict=True)):
+        both = row.both if row else 0
+        found = {name: _compared(pairs[number], row, name, interval) for name, pairs in tests.items()}
+        levels.append(
+            LevelComparison(
+                sigma=sigma,
+                both=both,
+                only_first=predicted.get((first.id, sigma), 0) - both,
+                only_second=predicted.get((second.id, sigma), 0) - both,
+                labelled=row.labelled if row else 0,
+                reject=found.pop("reject"),
+                views=found,
+                same_vote=rate(row.same_vote, row.both_accepted, interval) if row else None,
+            )
+        )
+    return Comparison(
+        first=first,
+        second=second,
+        interval=interval,
+        complete=all(progress(session, run).complete for run in (first, second)),
+        levels=levels,
+    )
+
+
+def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None:
+    if first.id == second.id:
+        raise WrongUse(f"{first.id} is both runs: name two; `smoothvote runs` lists them")
+    if first.dataset_id != second.dataset_id:
+        raise WrongUse(_other_dataset(session, first, second))
+    if first.recipe.classes != second.recipe.classes:
+        raise WrongUse(
+            f"runs {first.id} and {second.id} have other classes: the same label is not the same class; "
+            "compare runs with the same --classes"
+        )
+    if not set(first.recipe.levels) & set(second.recipe.levels):
+        of = [", ".join(f"{sigma:g}" for sigma in run.recipe.levels) for run in (first, second)]
+        raise WrongUse(
+            f"runs {first.id} and {second.id} share no noise level: {of[0]} and {of[1]}; run one of them at the other's --levels"
+        )
+
+
+def _other_dataset(session: Session, first: RunInfo, second: RunInfo) -> str:
+    """Why two datasets are not the same images, as far as their rows say."""
+    one, two = aliased(Image), aliased(Image)
+    same = and_(one.bytes.is_not_distinct_from(two.bytes), one.label.is_not_distinct_from(two.label))
+    shared = (
+        select(func.count(), func.coalesce(func.sum(_one(same)), 0))
+        .join_from(one, two, one.path == two.path)
+        .where(one.dataset_id == first.dataset_id, two.dataset_id == second.dataset_id)
+    )
+    paths, alike = session.execute(shared).one()
+    names = " and ".join(f"{run.dataset} ({run.expected} images)" for run in (first, second))
+    if paths == 0:
+        why = "no path is in both"
+    elif first.expected == second.expected == alike:
+        why = "the same paths, sizes and labels, but files were written anew between, and may be other images"
+    else:
+        why = f"{paths} paths are in both, {alike} of them with the same size and label"
+    return (
+        f"runs {first.id} and {second.id} are of different datasets: {names}: {why}; "
+        "run both recipes over the same images, labels and --limit"
+    )
+
+
+# -- counts ------------------------------------------------------------------------------------------------------
+
+
+def _one(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return case((condition, 1), else_=0)
+
+
+def _counts(first: RunInfo, second: RunInfo) -> Any:
+    """A row a level: of the images that both predicted, how many had each outcome in one, the other, and both."""
+    one, two = aliased(Prediction), aliased(Prediction)
+    outcomes = {
+        view: (getattr(one, f"label_{view}") == Image.label, getattr(two, f"label_{view}") == Image.label)
+        for view in VIEWS
+    } | {"reject": (one.label_maj.is_(None), two.label_maj.is_(None))}
+    sums = [
+        func.sum(_one(condition)).label(f"{name}_{of}")
+        for name, (in_first, in_second) in outcomes.items()
+        for of, condition in (("first", in_first), ("second", in_second), ("both", and_(in_first, in_second)))
+    ]
+    both_accepted = and_(one.label_maj.is_not(None), two.label_maj.is_not(None))
+    return (
+        select(
+            one.sigma,
+            func.count().label("both"),
+            func.count(Image.label).label("labelled"),
+            func.sum(_one(both_accepted)).label("both_accepted"),
+            func.sum(_one(one.label_maj == two.label_maj)).label("same_vote"),
+            *sums,
+        )
+        .join_from(one, two, and_(one.image_id == two.image_id, one.sigma == two.sigma))
+        .join(Image, Image.id == one.image_id)
+        .where(one.run_id == first.id, two.run_id == second.id)
+        .group_by(one.sigma)
+    )
+
+
+def _predicted(session: Session, first: RunInfo, second: RunInfo) -> dict[tuple[str, float], int]:
+    rows = (
+        select(Prediction.run_id, Prediction.sigma, func.count())
+        .where(Prediction.run_id.in_((first.id, second.id)))
+        .group_by(Prediction.run_id, Prediction.sigma)
+    )
+    return {(run_id, sigma): count for run_id, sigma, count in session.execute(rows)}
+
+
+def _paired(row: Row[Any] | None, name: str) -> Paired | None:
+    if row is None:
+        return None
+    in_first, in_second, in_both = (getattr(row, f"{name}_{of}") for of in ("first", "second", "both"))
+    neither = _of(row, name) - in_first - in_second + in_both
+    return paired(in_both, in_first - in_both, in_second - in_both, neither)
+
+
+def _of(row: Row[Any], name: str) -> int:
+    """What a share is of: whether an image is rejected can be said without its label."""
+    return int(row.both if name == "reject" else row.labelled)
+
+
+def _compared(tested: Tested | None, row: Row[Any] | None, name: str, interval: Interval) -> Compared | None:
+    if tested is None or row is None:
+        return None
+    first, second = (rate(getattr(row, f"{name}_{of}"), _of(row, name), interval) for of in ("first", "second"))
+    return Compared(first=first, second=second, tested=tested) if first and second else None
+
+
+# -- as plain data -----------------------------------------------------------------------------------------------
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain data: ``{"first": …, "second": …, "complete": …, "differences": […], "levels": […]}``."""
+    from report.comparison_text import words
+
+    return {
+        "first": _run_json(comparison.first),
+        "second": _run_json(comparison.second),
+        "dataset": {"name": comparison.first.dataset, "images": comparison.first.expected},
+        "complete": comparison.complete,
+        "interval": comparison.interval,
+        "same_noise": comparison.same_noise,
+        "differences": [difference._asdict() for difference in comparison.differences],
+        "verdict": words(comparison),
+        "levels": [_level_json(level) for level in comparison.levels],
+    }
+
+
+def _run_json(run: RunInfo) -> dict[str, Any]:
+    return {"id": run.id, "name": run.name, "model": run.recipe.model, "weights_sha256": run.weights_sha256}
+
+
+def _level_json(level: LevelComparison) -> dict[str, Any]:
+    counts = {name: getattr(level, name) for name in ("sigma", "both", "only_first", "only_second", "labelled")}
+    views = {
+        view: found and _compared_json(found) | {"verdict": found.tested.verdict} for view, found in level.views.items()
+    }
+    reject = level.reject and _compared_json(level.reject)
+    return counts | {"views": views, "reject": reject} | rate_json("same_vote", level.same_vote)
+
+
+def _compared_json(found: Compared) -> dict[str, Any]:
+    return rate_json("first", found.first) | rate_json("second", found.second) | tested_json(found.tested)

@@ -1,0 +1,83 @@
+"""The report as plain data: what `--format json` prints, and the web page's API answers."""
+
+import json
+import re
+from typing import Any
+
+from report.report import COUNTS, RATES, Level, OperatingPoint, Report, Tested
+from report.stats import Rate
+from report.verdict import verdict
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as plain data: ``{"run": …, "complete": …, "levels": […]}``."""
+    run = report.run
+    return {
+        "run": {
+            "id": run.id,
+            "name": run.name,
+            "model": run.recipe.model,
+            "weights_sha256": run.weights_sha256,
+            "recipe": run.recipe.model_dump(mode="json"),
+            "preprocessing": run.preprocessing,
+            "dataset": {"name": run.dataset, "root": run.root, "images": run.expected, "available": run.available},
+            "created_at": run.created_at.isoformat(),
+            "cancelled": run.cancelled_at is not None,
+        },
+        "complete": report.complete,
+        "interval": report.interval,
+        "verdict": verdict(report),
+        "levels": [_level_json(level) for level in report.levels],
+    }
+
+
+def _level_json(level: Level) -> dict[str, Any]:
+    values: dict[str, Any] = {"sigma": level.sigma} | {name: getattr(level, name) for name in COUNTS}
+    for name in RATES:
+        values |= rate_json(name, level.rate(name))
+    return values | {
+        "saved": level.saved,
+        "lost": level.lost,
+        "against_ns": {view: tested and tested_json(tested) for view, tested in level.against_ns.items()},
+        "operating_points": [_point_json(point) for point in level.operating_points],
+        "risk_coverage": {"vote": level.curve_vote, "confidence": level.curve_confidence},
+        "verdict": level.verdict,
+    }
+
+
+def _point_json(point: OperatingPoint) -> dict[str, Any]:
+    rival = None
+    if point.rival and point.against_rival:
+        rival = rate_json("accuracy", point.rival) | tested_json(point.against_rival)
+    coverage = point.coverage and point.coverage.value
+    return {"name": point.name, "coverage": coverage, **rate_json("accuracy", point.accuracy), "rival": rival}
+
+
+def rate_json(name: str, share: Rate | None) -> dict[str, Any]:
+    """A rate under its name, with its interval and its counts; null where it is of nothing."""
+    return {
+        name: share and share.value,
+        f"{name}_ci": share and [share.low, share.high],
+        f"{name}_count": share and [share.hits, share.of],
+    }
+
+
+def tested_json(tested: Tested) -> dict[str, Any]:
+    """A paired difference and its test as plain data."""
+    pair = tested.pair
+    return {
+        "only_first": pair.only_first,
+        "only_second": pair.only_second,
+        "of": pair.of,
+        "difference": pair.difference,
+        "difference_ci": [pair.low, pair.high],
+        "p": pair.p,
+        "p_holm": tested.p_holm,
+    }
+
+
+def json_text(data: Any) -> str:
+    """JSON for people and programs: indented, but for lists of numbers, which stand on one line."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    # Strings hold no newlines in JSON: what is matched is never one.
+    return re.sub(r"\[\n[\s\d.eE+,\[\]-]*\n\s*\]", lambda found: " ".join(found[0].split()), text)

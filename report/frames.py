@@ -1,0 +1,66 @@
+"""Pages of columns as Arrow and pandas have them. Both are optional: nothing else imports this before it is needed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import IO, Any
+
+from db.errors import WrongUse
+from report.rows import OUTCOMES, Page, page_of
+
+try:
+    import pandas
+    import pyarrow
+    from pyarrow import parquet
+except ModuleNotFoundError as error:
+    raise WrongUse(f"this needs {error.name}: pip install 'smoothvote[frames]'") from None
+
+ARROW = {
+    str: pyarrow.string(),
+    int: pyarrow.int64(),
+    float: pyarrow.float64(),
+    bool: pyarrow.bool_(),
+    datetime: pyarrow.timestamp("us", tz="UTC"),
+}
+#: pandas' types that have a null of their own: else a rejected vote were NaN, and every label a float.
+NULLABLE = {pyarrow.int64(): pandas.Int64Dtype(), pyarrow.bool_(): pandas.BooleanDtype()}
+
+#: Rows of a Parquet file that are held in memory before they are written: readers want large groups.
+GROUP = 100_000
+
+
+def to_frame(pages: Iterable[Page], types: Mapping[str, type]) -> pandas.DataFrame:
+    """Pages as one DataFrame: str, float64 (NaN is null), Int64, boolean; outcome is a category."""
+    schema = _schema(types)
+    table = pyarrow.Table.from_batches([pyarrow.RecordBatch.from_pydict(page, schema) for page in pages], schema)
+    frame = table.to_pandas(types_mapper=NULLABLE.get)
+    if "outcome" in frame:
+        frame["outcome"] = frame["outcome"].astype(pandas.CategoricalDtype(OUTCOMES))
+    return frame
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> pandas.DataFrame:
+    """Rows that are at hand as a DataFrame."""
+    return to_frame([page_of(rows, types)], types)
+
+
+def write_parquet(pages: Iterable[Page], types: Mapping[str, type], out: IO[bytes]) -> int:
+    """Writes pages as Parquet, in row groups as large as memory should hold; gives the number of rows."""
+    schema, count, waiting = _schema(types), 0, []
+    with parquet.ParquetWriter(out, schema) as writer:
+        for page in pages:
+            waiting.append(pyarrow.RecordBatch.from_pydict(page, schema))
+            if sum(batch.num_rows for batch in waiting) >= GROUP:
+                count += _write_group(writer, waiting, schema)
+                waiting = []
+        return count + _write_group(writer, waiting, schema)
+
+
+def _write_group(writer: parquet.ParquetWriter, batches: list[pyarrow.RecordBatch], schema: pyarrow.Schema) -> int:
+    table = pyarrow.Table.from_batches(batches, schema)
+    if table.num_rows:
+        writer.write_table(table, row_group_size=table.num_rows)
+    return int(table.num_rows)
+
+
+def _schema(types: Mapping[str, type]) -> pyarrow.Schema:
+    return pyarrow.schema([(name, ARROW[of]) for name, of in types.items()])

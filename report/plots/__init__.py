@@ -1,0 +1,1 @@
+"""Plots: pictures of a report, of two runs, or of a sweep."""

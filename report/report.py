@@ -1,0 +1,273 @@
+"""What a run found, from the counts of its rows: per noise level the accuracies, the vote, what it rejected, and tests.
+
+Two questions are put to the vote, both as pairs over the same images: whether it is right oftener than the unsmoothed
+view, and whether what it accepts is right oftener than as many images accepted by the softmax of that view alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from db.errors import WrongUse
+from db.runs import Progress, RunInfo, find_run, progress
+from db.session import reading
+from db.tally import Tally, summarise, tallies
+from report.stats import INTERVALS, Interval, Paired, Rate, holm, paired, rate
+
+#: The rates of a level, in the order in which they are shown. Design: acc_maj is over the accepted.
+RATES = (
+    "acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rate", "coverage",
+    "unanimous_rate", "agree_ss", "agree_ds",
+)  # fmt: skip
+COUNTS = ("expected", "predicted", "failed", "skipped", "pending", "labelled")
+#: What is held against the unsmoothed view.
+OTHERS = ("ss", "ds", "maj")
+
+#: Adjusted p-values below it decide.
+ALPHA = 0.05
+
+Point = Literal["unanimous", "majority", "always"]
+Verdict = Literal["better", "worse", "undecided"]
+
+
+class Tested(NamedTuple):
+    """A paired difference, and its p-value adjusted for as many tests as the run has levels (Holm)."""
+
+    pair: Paired
+    p_holm: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the second is right oftener than the first."""
+        if self.p_holm >= ALPHA:
+            return "undecided"
+        return "better" if self.pair.difference > 0 else "worse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What is accepted where all three views agree, where two do, or always (ns decides where none agree)."""
+
+    name: Point
+    #: Of the labelled; of the predicted, where none is labelled.
+    coverage: Rate | None
+    #: Right among the labelled that are accepted.
+    accuracy: Rate | None
+    #: The same of as many images accepted for the softmax probability of ns alone.
+    rival: Rate | None
+    #: Accepted and right: the rival first, the vote second.
+    against_rival: Tested | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One noise level. expected = predicted + failed + skipped + pending, always."""
+
+    sigma: float
+    expected: int
+    predicted: int
+    failed: int
+    skipped: int
+    pending: int
+    #: Predicted images whose true class is known: the denominator of the accuracies.
+    labelled: int
+
+    #: Share of the labelled whose view is right: no smoothing, single, double.
+    acc_ns: Rate | None
+    acc_ss: Rate | None
+    acc_ds: Rate | None
+    #: Right among the labelled that the vote accepted.
+    acc_maj: Rate | None
+    #: Right among all labelled, a reject counting as wrong.
+    acc_maj_overall: Rate | None
+    #: Share of the predicted without a majority, and the rest.
+    reject_rate: Rate | None
+    coverage: Rate | None
+    #: Share of the predicted of which all views agree; of which ss, or ds, says what ns says.
+    unanimous_rate: Rate | None
+    agree_ss: Rate | None
+    agree_ds: Rate | None
+
+    #: Images that ns gets wrong and the vote right; that ns gets right and the vote wrong, or rejects.
+    saved: int | None
+    lost: int | None
+    #: ns first; ss, ds, and the vote second, a reject counting as wrong.
+    against_ns: dict[str, Tested | None]
+    operating_points: list[OperatingPoint]
+    #: (coverage, risk) as the threshold falls: on ns's softmax, on the votes. Risk: share of the accepted
+    #: that is wrong.
+    curve_confidence: list[tuple[float, float]]
+    curve_vote: list[tuple[float, float]]
+
+    def rate(self, name: str) -> Rate | None:
+        """The rate of this name, one of RATES."""
+        found: Rate | None = getattr(self, name)
+        return found
+
+    def point(self, name: Point) -> OperatingPoint:
+        """The operating point of this name."""
+        return next(point for point in self.operating_points if point.name == name)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the vote does better than its rival at the same coverage; None where nothing is labelled."""
+        tested = self.point("majority").against_rival
+        return tested and tested.verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A run and its levels, ascending."""
+
+    run: RunInfo
+    #: How the intervals of rates are made. Those of differences are Newcombe's.
+    interval: Interval
+    levels: list[Level]
+
+    @property
+    def complete(self) -> bool:
+        """Whether no image is pending at any level."""
+        return not any(level.pending for level in self.levels)
+
+
+def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", stored: bool = True) -> Report:
+    """What a run found so far.
+
+    Args:
+        session: a reading one: all is of one moment.
+        run: the run.
+        interval: how the intervals of rates are made.
+        stored: whether the counts of a complete run may be those that were stored when it was.
+
+    Raises:
+        WrongUse: if there is no such interval.
+    """
+    if interval not in INTERVALS:
+        raise WrongUse(f"there is no interval {interval!r}; there are {', '.join(INTERVALS)}")
+    # A failed image has no prediction at any level: it is counted once for each.
+    so_far = progress(session, run)
+    found = tallies(session, run, stored=stored)
+    counts = [(sigma, found.get(sigma, Tally())) for sigma in run.recipe.levels]
+    tallied = [tally for _, tally in counts]
+    tests = {view: over_levels([_against_ns(tally, view) for tally in tallied]) for view in OTHERS}
+    rivals = {point: over_levels([_against_rival(tally, point) for tally in tallied]) for point in get_args(Point)}
+    return Report(
+        run=run,
+        interval=interval,
+        levels=[
+            _level(
+                sigma,
+                so_far,
+                tally,
+                lambda hits, of: rate(hits, of, interval),
+                {view: tested[number] for view, tested in tests.items()},
+                {point: tested[number] for point, tested in rivals.items()},
+            )
+            for number, (sigma, tally) in enumerate(counts)
+        ],
+    )
+
+
+def read_report(engine: Engine, name: str, *, interval: Interval = "wilson") -> Report:
+    """The report of the run that a person names. The counts of a complete one are stored, if they are not yet.
+
+    Raises:
+        WrongUse: if there is no such run, or interval.
+    """
+    with reading(engine) as session:
+        run = find_run(session, name)
+    summarise(engine, run)
+    with reading(engine) as session:
+        return report(session, find_run(session, run.id), interval=interval)
+
+
+def _level(
+    sigma: float,
+    so_far: Progress,
+    tally: Tally,
+    rate: Callable[[int, int], Rate | None],
+    against_ns: dict[str, Tested | None],
+    against_rival: dict[Point, Tested | None],
+) -> Level:
+    t = tally
+    return Level(
+        sigma=sigma,
+        expected=so_far.expected,
+        predicted=t.predicted,
+        failed=so_far.failed,
+        skipped=so_far.skipped,
+        pending=so_far.expected - t.predicted - so_far.failed - so_far.skipped,
+        labelled=t.labelled,
+        acc_ns=rate(t.right_ns, t.labelled),
+        acc_ss=rate(t.right_ss, t.labelled),
+        acc_ds=rate(t.right_ds, t.labelled),
+        acc_maj=rate(t.right_maj, t.accepted_labelled),
+        acc_maj_overall=rate(t.right_maj, t.labelled),
+        reject_rate=rate(t.predicted - t.accepted, t.predicted),
+        coverage=rate(t.accepted, t.predicted),
+        unanimous_rate=rate(t.unanimous, t.predicted),
+        agree_ss=rate(t.agree_ss, t.predicted),
+        agree_ds=rate(t.agree_ds, t.predicted),
+        saved=t.right_maj - t.both_maj if t.labelled else None,
+        lost=t.right_ns - t.both_maj if t.labelled else None,
+        against_ns=against_ns,
+        operating_points=[_point(tally, name, rate, tested) for name, tested in against_rival.items()],
+        curve_confidence=_risks(t.curve_confidence, t.labelled),
+        curve_vote=_risks(t.curve_vote, t.labelled),
+    )
+
+
+class Accepted(NamedTuple):
+    """Labelled images that are accepted at a point, those of them that are right, and what its rival gets right."""
+
+    labelled: int
+    right: int
+    rival: int
+    both: int
+    #: Accepted, labelled or not.
+    all: int
+
+
+def _accepted(t: Tally, point: Point) -> Accepted:
+    if point == "unanimous":
+        return Accepted(t.unanimous_labelled, t.right_unanimous, *t.rival_unanimous, t.unanimous)
+    if point == "majority":
+        return Accepted(t.accepted_labelled, t.right_maj, *t.rival_majority, t.accepted)
+    return Accepted(t.labelled, t.right_maj + t.right_fallback, t.right_ns, t.both_maj + t.right_fallback, t.predicted)
+
+
+def _point(t: Tally, name: Point, rate: Callable[[int, int], Rate | None], tested: Tested | None) -> OperatingPoint:
+    accepted = _accepted(t, name)
+    return OperatingPoint(
+        name=name,
+        coverage=rate(accepted.labelled, t.labelled) or rate(accepted.all, t.predicted),
+        accuracy=rate(accepted.right, accepted.labelled),
+        rival=rate(accepted.rival, accepted.labelled),
+        against_rival=tested,
+    )
+
+
+def _against_ns(t: Tally, view: str) -> Paired | None:
+    return _pairs(t.labelled, t.right_ns, getattr(t, f"right_{view}"), getattr(t, f"both_{view}"))
+
+
+def _against_rival(t: Tally, point: Point) -> Paired | None:
+    accepted = _accepted(t, point)
+    return _pairs(t.labelled, accepted.rival, accepted.right, accepted.both)
+
+
+def _pairs(of: int, first: int, second: int, both: int) -> Paired | None:
+    return paired(both, first - both, second - both, of - first - second + both)
+
+
+def over_levels(pairs: Sequence[Paired | None]) -> list[Tested | None]:
+    """Each pair with its p adjusted for all of them: one a level."""
+    adjusted = iter(holm([pair.p for pair in pairs if pair]))
+    return [pair and Tested(pair, next(adjusted)) for pair in pairs]
+
+
+def _risks(curve: Sequence[tuple[int, int]], labelled: int) -> list[tuple[float, float]]:
+    return [(accepted / labelled, 1 - right / accepted) for accepted, right in curve]

@@ -1,0 +1,93 @@
+"""One image of a run, whole: what was found for it at each level, its failure, or neither while it is pending."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.errors import WrongUse, plain
+from db.runs import RunInfo
+from db.store import Entry
+from db.tables import Failure, Image, Prediction
+
+#: Most paths that a message names.
+CANDIDATES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What the record holds of one image."""
+
+    image_id: int
+    position: int
+    entry: Entry
+    #: Ascending; none of an image that failed, or is pending.
+    levels: list[Prediction]
+    failure: Failure | None
+    #: Ids of the images before and after it in the dataset.
+    before: int | None
+    after: int | None
+
+
+def story(session: Session, run: RunInfo, image_id: int) -> Story:
+    """All that the run holds of one image.
+
+    Raises:
+        WrongUse: if it is not one of the run's dataset.
+    """
+    image = find_image(session, run, image_id)
+    found = select(Prediction).where(Prediction.run_id == run.id, Prediction.image_id == image_id)
+    beside = select(Image.position, Image.id).where(
+        Image.dataset_id == run.dataset_id, Image.position.in_((image.position - 1, image.position + 1))
+    )
+    neighbours: dict[int, int] = {row.position: row.id for row in session.execute(beside)}
+    return Story(
+        image_id=image_id,
+        position=image.position,
+        entry=entry_of(image),
+        levels=list(session.scalars(found.order_by(Prediction.sigma))),
+        failure=session.get(Failure, (run.id, image_id)),
+        before=neighbours.get(image.position - 1),
+        after=neighbours.get(image.position + 1),
+    )
+
+
+def find_image(session: Session, run: RunInfo, image_id: int) -> Image:
+    """The image with this id.
+
+    Raises:
+        WrongUse: if it is not one of the run's dataset.
+    """
+    image = session.scalar(select(Image).where(Image.id == image_id, Image.dataset_id == run.dataset_id))
+    if image is None:
+        raise WrongUse(f"run {run.id} has no image {image_id}")
+    return image
+
+
+def named_image(session: Session, run: RunInfo, name: str) -> int:
+    """Id of the image with this path below the dataset's root, or whose path alone ends so.
+
+    Raises:
+        WrongUse: if there is none, or several end so.
+    """
+    mine = select(Image.id, Image.path).where(Image.dataset_id == run.dataset_id).order_by(Image.position)
+    if exact := session.execute(mine.where(Image.path == name)).first():
+        return int(exact.id)
+    ending = mine.where(Image.path.endswith(name.rpartition("/")[2] or name, autoescape=True))
+    rows = session.execute(ending).all()
+    # Whole parts of a path: dog.jpg is a/dog.jpg, and never hotdog.jpg.
+    found = [row for row in rows if f"/{row.path}".endswith(f"/{name}")]
+    # Or a person names the file where it lies on this machine, of which the record knows the last parts.
+    lying = [row for row in rows if name.endswith(f"/{row.path}")]
+    found = found or sorted(lying, key=lambda row: len(row.path))[-1:]
+    if len(found) == 1:
+        return int(found[0].id)
+    if not found:
+        raise WrongUse(f"run {run.id} has no image {name!r}; `smoothvote images {run.id}` lists them")
+    some = plain(", ".join(row.path for row in found[:CANDIDATES])) + (", …" if len(found) > CANDIDATES else "")
+    raise WrongUse(f"{name!r} fits {len(found)} images of run {run.id}: {some}; give more of the path")
+
+
+def entry_of(image: Image) -> Entry:
+    """An image as its producer found it."""
+    return Entry(path=image.path, label=image.label, bytes=image.bytes)

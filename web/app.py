@@ -1,0 +1,93 @@
+"""The pages put together: routes, what becomes of errors, and the guard around all of it."""
+
+from collections.abc import Callable
+from functools import cache
+from threading import Lock
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from db.errors import Away, SmoothvoteError, WrongUse
+from db.outage import passes, reason
+from report.pictures import Pictures
+from web import api, browse, pages, pictures, sides
+from web.guard import Guard
+from web.record import Record
+from web.render import page
+
+
+def make_app(
+    record: Record,
+    draw: Callable[[], Pictures] | None,
+    *,
+    token: str | None = None,
+    hosts: frozenset[str] | None = None,
+) -> Guard:
+    """The pages as an ASGI application.
+
+    Args:
+        record: what they read.
+        draw: makes what makes pictures, when the first is asked for; None: the pages show everything else.
+        token: see Guard.
+        hosts: see Guard.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.record = record
+    app.state.draw = draw and _once(draw)
+    for routes in (pages.routes, browse.routes, sides.routes, pictures.routes, api.routes):
+        app.include_router(routes)
+    app.add_exception_handler(SmoothvoteError, _told)
+    app.add_exception_handler(DBAPIError, _away)
+    app.add_exception_handler(PoolTimeout, _away)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _not_found)
+    app.add_exception_handler(Exception, _bug)
+    return Guard(app, token=token, hosts=hosts)
+
+
+def _once(make: Callable[[], Pictures]) -> Callable[[], Pictures]:
+    kept, lock = cache(make), Lock()
+
+    def get() -> Pictures:
+        with lock:  # torch is imported by one thread
+            return kept()
+
+    return get
+
+
+def line(request: Request, status: int, text: str) -> Response:
+    """One line that says what is wrong: as a page, as JSON, or as it is in place of a picture."""
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": text}, status)
+    if request.url.path.startswith(("/pictures/", "/static/")):
+        return PlainTextResponse(text, status)
+    return page("error.html", status, line=text)
+
+
+def _told(request: Request, error: Exception) -> Response:
+    return line(request, 404 if isinstance(error, WrongUse) and not isinstance(error, Away) else 503, str(error))
+
+
+def _away(request: Request, error: Exception) -> Response:
+    if not passes(error):
+        raise error
+    return line(request, 503, f"{reason(error)}; try again when it is back")
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
+    first = error.errors()[0]
+    return line(request, 422, f"{first['loc'][-1]}: {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
+    return line(request, error.status_code, "there is no such page" if error.status_code == 404 else error.detail)
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    return line(request, 500, "this page failed, which is a bug: the terminal of `smoothvote serve` says more")

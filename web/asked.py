@@ -1,0 +1,74 @@
+"""What addresses may hold: checked before anything is looked up."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+from pydantic import BeforeValidator, Field
+
+from db.errors import WrongUse
+from db.recipe import Recipe
+from db.runs import RunInfo
+from report.outcomes import class_index
+from web.record import Record
+
+
+def _record(request: Request) -> Record:
+    found: Record = request.app.state.record
+    return found
+
+
+def _given(value: Any) -> Any:
+    return None if value == "" else value  # a form sends a field that was left empty as well
+
+
+TheRecord = Annotated[Record, Depends(_record)]
+Given = BeforeValidator(_given)
+Name = Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
+
+#: A run: an id, the beginning of one, a name, or `latest`.
+RunName = Annotated[str, Name, Path()]
+Side = Annotated[Annotated[str, Name] | None, Given, Query()]
+ImageId = Annotated[int, Field(ge=0, lt=2**63), Path()]
+Level = Annotated[float | None, Given, Query()]
+#: The true class, by name or index; and the index of the class that the vote said.
+ClassName = Annotated[Annotated[str, Name] | None, Given, Query(alias="class")]
+Voted = Annotated[Annotated[int, Field(ge=0, lt=2**31)] | None, Given, Query()]
+Word = Annotated[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")] | None, Given, Query()]
+PageNumber = Annotated[int, Field(ge=1, lt=10**6), Query(alias="page")]
+After = Annotated[int, Field(ge=0, lt=2**63), Query()]
+
+
+def level_of(run: RunInfo, level: float | None) -> float:
+    """The level that was asked for; the lowest, if none was.
+
+    Raises:
+        WrongUse: if the run has no such level.
+    """
+    levels = run.recipe.levels
+    if level is None:
+        return levels[0]
+    if level not in levels:
+        raise WrongUse(f"run {run.id} has no level {level:g}; it has {', '.join(f'{one:g}' for one in levels)}")
+    return level
+
+
+def class_asked(recipe: Recipe, name: str) -> int:
+    """Index of the class that was asked for.
+
+    Raises:
+        WrongUse: if there is none, or several are called so.
+    """
+    try:
+        return class_index(recipe, name)
+    except WrongUse as error:
+        raise WrongUse(str(error).removeprefix("--")) from None  # it is no flag here
+
+
+def one_of(name: str, value: str | None, allowed: Any) -> None:
+    """Holds a word to those that are known.
+
+    Raises:
+        WrongUse: naming them.
+    """
+    if value is not None and value not in allowed:
+        raise WrongUse(f"{name} {value!r} is unknown: it is one of {', '.join(allowed)}")

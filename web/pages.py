@@ -1,0 +1,102 @@
+"""The pages of reports: all runs, and one."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import Response
+
+from db.errors import WrongUse
+from db.runs import Progress, RunInfo, find_run, list_runs, progress
+from report.report import RATES, Level
+from report.report_text import PAIRS_LEGEND, PAIRS_TITLE, POINTS_LEGEND, POINTS_TITLE, legend
+from report.verdict import verdict
+from web.api import RUNS
+from web.asked import PageNumber, RunName, TheRecord
+from web.assets import static_files
+from web.charts import ACCURACIES, rates_chart, risk_chart, series_of
+from web.gallery import BEHIND, failure_codes
+from web.render import link, page, sigma_text
+
+routes = APIRouter()
+
+
+@routes.get("/static/{name}")
+def static(name: str) -> Response:
+    """Style sheet, script, icon."""
+    found = static_files().get(name)
+    if found is None:
+        raise HTTPException(404)
+    keep = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(found.content, media_type=found.type, headers=keep)
+
+
+@routes.get("/")
+def runs(record: TheRecord, number: PageNumber = 1) -> Response:
+    """The runs, newest first."""
+    if not record.begun:
+        return page("runs.html", runs=[], number=1, last=1, live=None, pages_of=None)
+    with record.reading() as session:
+        found = list_runs(session)
+        last = max(1, -(-len(found) // RUNS))
+        if number > last:
+            raise WrongUse(f"there is no page {number} of runs: the last is {last}")
+        shown = [(run, progress(session, run)) for run in found[(number - 1) * RUNS : number * RUNS]]
+    live = link("api", "runs", page=number) if any(is_open(so_far) for _, so_far in shown) else None
+    return page("runs.html", runs=shown, number=number, last=last, live=live, pages_of=lambda number: link(page=number))
+
+
+@routes.get("/runs/{run}")
+def run(record: TheRecord, run: RunName) -> Response:
+    """A run's report."""
+    with record.reading() as session:
+        found = find_run(session, run)
+        so_far = progress(session, found)
+        report = record.report(session, found, so_far)
+        codes = failure_codes(session, found)
+    href = partial(_behind, found)
+    accuracies = series_of(report, ACCURACIES, href)
+    rejects = series_of(report, ["reject_rate"], href)
+    charts = []
+    if accuracies:
+        charts.append(rates_chart("accuracy", "Accuracy against noise", accuracies, y_title="accuracy"))
+    if rejects:
+        charts.append(rates_chart("rejects", "Rejects against noise", rejects, y_title="reject rate"))
+    risks = [risk_chart(level, partial(_accepted, found, level)) for level in report.levels]
+    return page(
+        "run.html",
+        run=found,
+        so_far=so_far,
+        live=link("api", "runs", found.id, "progress") if is_open(so_far) else None,
+        report=report,
+        verdict=verdict(report),
+        legend=legend(report),
+        rates=[name for name in RATES if any(level.rate(name) for level in report.levels)],
+        labelled=any(level.labelled for level in report.levels),
+        charts=charts,
+        risks=[chart for chart in risks if chart],
+        codes=codes,
+        recipe=_recipe(found),
+        tests={"pairs": (PAIRS_TITLE, PAIRS_LEGEND), "points": (POINTS_TITLE, POINTS_LEGEND)},
+    )
+
+
+def _recipe(run: RunInfo) -> dict[str, Any]:
+    """All that the answers hang on; preprocessing as the first worker found it, where the recipe left it open."""
+    fields = run.recipe.model_dump(exclude_none=True, exclude={"classes"})
+    fields["levels"] = ", ".join(f"{sigma:g}" for sigma in run.recipe.levels)
+    return fields | (run.preprocessing or {}) | {"weights_sha256": run.weights_sha256 or "no worker has begun yet"}
+
+
+def is_open(so_far: Progress) -> bool:
+    """Whether more may be found."""
+    return not so_far.complete and not so_far.cancelled
+
+
+def _behind(run: RunInfo, name: str) -> Any:
+    return lambda level: link("runs", run.id, "images", level=sigma_text(level.sigma), outcome=BEHIND[name])
+
+
+def _accepted(run: RunInfo, level: Level, point: str) -> str:
+    outcome = {"unanimous": "unanimous", "majority": "accepted"}.get(point)
+    return link("runs", run.id, "images", level=sigma_text(level.sigma), outcome=outcome)

@@ -1,0 +1,100 @@
+"""From values to a page: the templates, and the few words and links that they are given. All text is escaped."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from db.errors import plain
+from db.runs import Progress
+from report.report_text import OTHER_NAMES, POINT_NAMES, TITLES
+from report.stats import Rate
+from report.text import p_value
+from web.assets import address
+from web.charts import MARKERS
+from web.gallery import BEHIND
+
+
+def page(template: str, /, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page of these values."""
+    return HTMLResponse(environment().get_template(template).render(values), status)
+
+
+@cache
+def environment() -> Environment:
+    """The templates. A value that a template names and nobody gave is an error, never a blank."""
+    made = Environment(
+        loader=PackageLoader("web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(
+        static=address,
+        link=link,
+        sigma_text=sigma_text,
+        BEHIND=BEHIND,
+        MARKERS=MARKERS,
+        OTHER_NAMES=OTHER_NAMES,
+        POINT_NAMES=POINT_NAMES,
+        TITLES=TITLES,
+    )
+    made.filters.update(
+        amount=amount,
+        ends=ends,
+        moment=moment,
+        p_value=p_value,
+        plain=plain,
+        share=share,
+        signed=signed,
+        state=state,
+    )
+    return made
+
+
+def link(*path: object, **query: object) -> str:
+    """An address on this server; what is None is left out of its query. `class_` stands for `class`."""
+    asked = {name.rstrip("_"): value for name, value in query.items() if value is not None}
+    where = "/" + "/".join(quote(str(part), safe="") for part in path)
+    return f"{where}?{urlencode(asked)}" if asked else where
+
+
+def sigma_text(sigma: float) -> str:
+    """A level as an address holds it: exactly."""
+    short = f"{sigma:g}"
+    return short if float(short) == sigma else repr(sigma)
+
+
+def share(value: Rate | float | None) -> str:
+    """A share, with four decimals."""
+    value = value.value if isinstance(value, Rate) else value
+    return "–" if value is None else f"{value:.4f}"
+
+
+def ends(rate: Rate) -> str:
+    """The ends of a rate's interval."""
+    return f"{rate.low:.3f} – {rate.high:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def amount(value: int) -> str:
+    """A count, its thousands apart."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def moment(when: datetime) -> str:
+    """A moment on this machine's clock."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M}"
+
+
+def state(so_far: Progress) -> str:
+    """A run's state in one word."""
+    return "complete" if so_far.complete else "cancelled" if so_far.cancelled else "open"
