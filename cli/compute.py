@@ -71,7 +71,7 @@ def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> N
             usable -= 1
             click.echo(plain(f"smoothvote: {walked.path}: {walked.failed.code}: {walked.failed.message}"), err=True)
         elif form == "json":
-            click.echo(json.dumps(answers_json(walked.path, walked.levels, names), ensure_ascii=False))
+            click.echo(json.dumps(answers_json(walked.path, walked.levels, recipe, names), ensure_ascii=False))
         else:
             click.echo(as_table(walked.path, walked.levels, names))
     if usable < len(images):

@@ -145,8 +145,8 @@ def images(run: str, level: float | None, outcome: Any, true_class: str | None, 
     with reading(connect(load_settings())) as session:
         found = find_run(session, run)
         label = None if true_class is None else class_index(found.recipe, true_class)
-        listed = read_images(session, found, sigma=level, outcome=outcome, label=label, limit=limit)
-        for line in format_images(listed, form, class_names(found.recipe)):
+        listed = read_images(session, found, level=level, outcome=outcome, label=label, limit=limit)
+        for line in format_images(listed, form, found.recipe, class_names(found.recipe)):
             click.echo(line)
 
 

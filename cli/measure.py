@@ -139,7 +139,7 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
     check_plots(plot=plot)
     settings = load_settings()
     models = [recipe_from(model=each, **flags) for each in model or (None,)]
-    recipes = grid.grid_of(models, kernel_size, kernel_sigma)
+    recipes = grid.recipes_of(models, kernel_size, kernel_sigma)
     if workers == 0 and settings.broker_url is None and not only_submit:
         raise WrongUse("--workers 0 leaves the work to others, who need a queue: set SMOOTHVOTE_BROKER_URL")
     dataset = find_dataset(images, recipes[0], settings, labels, limit)
@@ -154,7 +154,7 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
     else:
         refused = grid.sweep_here(settings, by_id, dataset, workers=workers, name=name, job_size=job_size)
     metric = metric or ("acc_maj_overall" if dataset.labelled else "reject_rate")
-    show_grid(by_id, refused, metric, form, interval, plot)
+    show_sweep(by_id, refused, metric, form, interval, plot)
 
 
 def several(command: click.Command, **values: click.Option) -> None:
@@ -170,22 +170,22 @@ several(
 )  # fmt: skip
 
 
-def show_grid(
+def show_sweep(
     recipes: dict[str, "Recipe"], refused: dict[str, str], metric: str, form: str, interval: Any, plot: Path | None
 ) -> None:
     """Prints a grid; ends with FAILED if a run was refused, with INCOMPLETE if one is incomplete."""
     from db.session import connect, reading
     from db.settings import load_settings
-    from report.sweep import read_grid
-    from report.sweep_text import format_grid
+    from report.sweep import read_sweep
+    from report.sweep_text import format_sweep
 
     with reading(connect(load_settings())) as session:
-        found = read_grid(session, recipes, metric=metric, interval=interval, refused=refused)
-    click.echo(format_grid(found, form))
+        found = read_sweep(session, recipes, metric=metric, interval=interval, refused=refused)
+    click.echo(format_sweep(found, form))
     if plot:
-        from report.plots.heat_map import plot_grid
+        from report.plots.heat_map import plot_sweep
 
-        plot_grid(found, plot)
+        plot_sweep(found, plot)
         click.echo(f"wrote {plot}", err=True)
     if refused:
         click.echo(f"smoothvote: {len(refused)} of {len(recipes)} runs were refused", err=True)

@@ -13,6 +13,8 @@ METHOD = 2
 
 DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
 BUNDLED_MODEL = "efficientnet_lite0"
+#: The article's. A recipe that names them has the id that it had before there were others.
+DEFAULT_PERTURBATION = DEFAULT_SMOOTHER = "gaussian"
 #: ImageNet-1k, the classes of every model here that does not name its own.
 IMAGENET_CLASSES = 1000
 
@@ -24,7 +26,11 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Triple = tuple[Finite, Finite, Finite]
-Sigma = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+#: Fields that came after runs were recorded, with the value that those runs had: it is left out of a run's id.
+LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "smoother": DEFAULT_SMOOTHER}
 
 
 class Preprocessing(NamedTuple):
@@ -45,7 +51,7 @@ def _ascending(levels: Any) -> Any:
 
 
 class Recipe(BaseModel):
-    """Model, weights, preprocessing, noise levels, smoothing kernel and seed.
+    """Model, weights, preprocessing, perturbation and its levels, smoother and its kernel, seed.
 
     A preprocessing field that is None is what the weights say; the first worker of a run records what that was.
     """
@@ -62,8 +68,12 @@ class Recipe(BaseModel):
     #: Class names in the order of the model's outputs; None is ImageNet-1k.
     classes: tuple[str, ...] | None = None
 
-    #: Noise levels: standard deviations in [0,1] pixel units, ascending.
-    levels: Annotated[tuple[Sigma, ...], Field(min_length=1), BeforeValidator(_ascending)] = (0.0, 0.125, 0.25, 0.375)
+    #: What is done to an image, by its name among the worker's perturbations.
+    perturbation: Annotated[str, Field(min_length=1)] = DEFAULT_PERTURBATION
+    #: How much of it, ascending, in the perturbation's own unit; 0 leaves the image as it is.
+    levels: Annotated[tuple[Level, ...], Field(min_length=1), BeforeValidator(_ascending)] = (0.0, 0.125, 0.25, 0.375)
+    #: What answers it, by its name among the worker's smoothers.
+    smoother: Annotated[str, Field(min_length=1)] = DEFAULT_SMOOTHER
     kernel_size: Annotated[int, Field(ge=3, le=63)] = 5
     kernel_sigma: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -81,7 +91,7 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
         if len(set(self.levels)) != len(self.levels):
-            raise ValueError("--levels: the same noise level is given twice")
+            raise ValueError("--levels: the same level is given twice")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"--kernel-size: {self.kernel_size} is even; a centred kernel is odd")
         if self.resize and self.crop and self.crop > self.resize:
@@ -118,16 +128,20 @@ class Recipe(BaseModel):
     def classifier_key(self) -> "Recipe":
         """What is left when smoothing and noise are put aside: recipes with the same key share a classifier.
 
-        All but how many levels there are: the size of a forward pass hangs on that.
+        How many levels there are stays: the number of views in a forward pass follows from it.
         """
         levels = tuple(float(level) for level in range(len(self.levels)))
-        return self.model_copy(
-            update={"levels": levels, "kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
-        )
+        same = {"kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
+        return self.model_copy(update=LATER_FIELDS | same | {"levels": levels})
 
     def content(self) -> dict[str, Any]:
-        """As plain JSON, without what was left to the weights: new fields do not change old identities."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """As plain JSON, without what was left to the weights, and without fields that are newer than old runs' ids."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        return {name: value for name, value in content.items() if LATER_FIELDS.get(name) != value}
+
+    def level_fields(self, level: float | None) -> dict[str, float | None]:
+        """A level as JSON names it: ``level``; and, of Gaussian noise, its former name ``sigma``."""
+        return {"level": level} | ({"sigma": level} if self.perturbation == DEFAULT_PERTURBATION else {})
 
     def run_id(self, fingerprint: str) -> str:
         """A run's identity is its content: 16 hex digits of sha256 over this recipe and the dataset's fingerprint."""

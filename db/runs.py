@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, select
 from sqlalchemy.orm import Session
 
+from db.axis import NOISE, Axis
 from db.errors import WrongUse
 from db.recipe import Recipe, make_recipe
 from db.tables import SKIPPED, Dataset, Failure, Job, Run
@@ -19,6 +20,8 @@ class RunInfo:
     id: str
     name: str
     recipe: Recipe
+    #: What its levels measure.
+    axis: Axis
     dataset: str
     dataset_id: int
     root: str
@@ -115,6 +118,7 @@ def _info(row: Row[Run, Dataset]) -> RunInfo:
         id=run.id,
         name=run.name,
         recipe=make_recipe(**run.recipe),
+        axis=Axis(**run.axis) if run.axis else NOISE,
         dataset=dataset.name,
         dataset_id=dataset.id,
         root=dataset.root,

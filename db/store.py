@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from db.axis import NOISE, Axis
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import reading, writing
@@ -45,10 +46,10 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Predicted:
-    """What was found for one (image, sigma): top label and its softmax probability, of each view; and the vote."""
+    """What was found for one (image, level): top label and its softmax probability, of each view; and the vote."""
 
     image_id: int
-    sigma: float
+    level: float
     label_ns: int
     confidence_ns: float
     label_ss: int
@@ -94,10 +95,12 @@ def record_dataset(
     return int(added)
 
 
-def record_run(session: Session, *, run_id: str, dataset_id: int, name: str, recipe: Recipe, job_size: int) -> bool:
+def record_run(
+    session: Session, *, run_id: str, dataset_id: int, name: str, recipe: Recipe, job_size: int, axis: Axis = NOISE
+) -> bool:
     """Records a run and its jobs; False if it was there already. A run submitted again is no longer cancelled."""
     size = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
-    row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content()}
+    row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content(), "axis": axis._asdict()}
     added = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
     if added is None:
         # The recipe has the same content, but its checkpoint may lie elsewhere now.

@@ -4,7 +4,7 @@
         |
         +--(1..n)--> runs --(1..n)--> jobs          a job is a span of image positions, at all levels of its run
                        |
-                       +--(1..n)--> predictions     one for each (run, image, sigma), for ever
+                       +--(1..n)--> predictions     one for each (run, image, level), for ever
                        +--(1..n)--> failures        one for each (run, image) that has no prediction
                        +--(0..n)--> summaries       one for each level of a complete run: what its predictions add up to
 
@@ -32,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 #: The newest migration: what this code reads and writes. `smoothvote db upgrade` brings a database to it.
-REVISION = "0002"
+REVISION = "0100"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -116,6 +116,8 @@ class Run(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
     name: Mapped[str]
     recipe: Mapped[dict[str, Any]]
+    #: What its levels measure, as db.axis.Axis; NULL is Gaussian noise, of runs recorded before this column was.
+    axis: Mapped[dict[str, Any] | None]
     #: sha256 of the tensors that the first worker loaded; others must have the same.
     weights_sha256: Mapped[str | None]
     #: What the weights said where the recipe left the preprocessing to them.
@@ -157,7 +159,7 @@ class Prediction(Base):
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
-    sigma: Mapped[float] = mapped_column(primary_key=True)
+    level: Mapped[float] = mapped_column(primary_key=True)
     label_ns: Mapped[int]
     confidence_ns: Mapped[float]
     label_ss: Mapped[int]
@@ -183,7 +185,7 @@ class Summary(Base):
     __tablename__ = "summaries"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    sigma: Mapped[float] = mapped_column(primary_key=True)
+    level: Mapped[float] = mapped_column(primary_key=True)
     #: Of the counting: what an older or newer code counted is counted anew.
     version: Mapped[int]
     tally: Mapped[dict[str, Any]]

@@ -24,7 +24,7 @@ from db.store import insert
 from db.tables import Image, Job, Prediction, Run, Summary
 
 #: Of what is stored. Another one is counted anew.
-VERSION = 1
+VERSION = 2
 
 #: Confidences are sorted in so many steps, and those of the one step that a threshold falls into row by row.
 STEPS = 1000
@@ -32,7 +32,7 @@ STEPS = 1000
 POINTS = 100
 
 
-class Rival(NamedTuple):
+class Thresholding(NamedTuple):
     """Accepting the most confident by ns, as many labelled images as the vote accepts."""
 
     #: How many of them are right.
@@ -41,7 +41,7 @@ class Rival(NamedTuple):
     both: int
 
 
-NOTHING = Rival(0, 0)
+NOTHING = Thresholding(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ class Tally:
     both_ds: int = 0
     both_maj: int = 0
     #: At the coverage of the vote, and of three views that agree.
-    rival_majority: Rival = NOTHING
-    rival_unanimous: Rival = NOTHING
+    thresholding_majority: Thresholding = NOTHING
+    thresholding_unanimous: Thresholding = NOTHING
     #: Labelled images accepted, and right, as the threshold falls: on the softmax probability of ns …
     curve_confidence: Sequence[tuple[int, int]] = ()
     #: … and on the votes for the label, then the mean softmax probability of the views that cast them.
@@ -82,8 +82,8 @@ class Tally:
 def tallies(session: Session, run: RunInfo, *, stored: bool = True) -> dict[float, Tally]:
     """The counts of each level that has predictions: as they are stored, else counted now."""
     if stored:
-        rows = select(Summary.sigma, Summary.tally).where(Summary.run_id == run.id, Summary.version == VERSION)
-        if found := {row.sigma: _from_json(row.tally) for row in session.execute(rows)}:
+        rows = select(Summary.level, Summary.tally).where(Summary.run_id == run.id, Summary.version == VERSION)
+        if found := {row.level: _from_json(row.tally) for row in session.execute(rows)}:
             return found
     return count(session, run)
 
@@ -96,14 +96,14 @@ def summarise(engine: Engine, run: RunInfo) -> None:
             return
         counted = count(session, run)
     rows = [
-        {"run_id": run.id, "sigma": sigma, "version": VERSION, "tally": asdict(tally)}
-        for sigma, tally in counted.items()
+        {"run_id": run.id, "level": level, "version": VERSION, "tally": asdict(tally)}
+        for level, tally in counted.items()
     ]
     with suppress(DBAPIError), writing(engine) as session:
         add = insert(session, Summary)
         newer = {"version": add.excluded.version, "tally": add.excluded.tally}
         if rows:
-            session.execute(add.on_conflict_do_update(index_elements=["run_id", "sigma"], set_=newer), rows)
+            session.execute(add.on_conflict_do_update(index_elements=["run_id", "level"], set_=newer), rows)
 
 
 def unsummarised(session: Session) -> list[RunInfo]:
@@ -120,29 +120,33 @@ def count(session: Session, run: RunInfo) -> dict[float, Tally]:
     rows = _rows(run)
     steps: dict[float, list[dict[str, Any]]] = {}
     for row in session.execute(_by_confidence(rows)):
-        steps.setdefault(row.sigma, []).append(row._asdict())
+        steps.setdefault(row.level, []).append(row._asdict())
     votes: dict[float, list[tuple[int, int]]] = {}
     for row in session.execute(_by_votes(rows)):
-        votes.setdefault(row.sigma, []).append((row.labelled, row.right))
+        votes.setdefault(row.level, []).append((row.labelled, row.right))
     sums = {
-        sigma: {name: sum(step[name] for step in found) for name in found[0] if name not in ("sigma", "step")}
-        for sigma, found in steps.items()
+        level: {name: sum(step[name] for step in found) for name in found[0] if name not in ("level", "step")}
+        for level, found in steps.items()
     }
     cuts = {
-        (sigma, point): _cut(found, sums[sigma][f"{point}_labelled"])
-        for sigma, found in steps.items()
+        (level, point): _cut(found, sums[level][f"{point}_labelled"])
+        for level, found in steps.items()
         for point in ("accepted", "unanimous")
     }
     parts = _parts(session, rows, cuts)
     return {
-        sigma: Tally(
-            **sums[sigma],
-            rival_majority=_rival(found, cuts[sigma, "accepted"], parts.get((sigma, "accepted")), "both_maj"),
-            rival_unanimous=_rival(found, cuts[sigma, "unanimous"], parts.get((sigma, "unanimous")), "right_unanimous"),
+        level: Tally(
+            **sums[level],
+            thresholding_majority=_thresholding(
+                found, cuts[level, "accepted"], parts.get((level, "accepted")), "both_maj"
+            ),
+            thresholding_unanimous=_thresholding(
+                found, cuts[level, "unanimous"], parts.get((level, "unanimous")), "right_unanimous"
+            ),
             curve_confidence=_curve([(step["labelled"], step["right_ns"]) for step in found]),
-            curve_vote=_curve(votes[sigma]),
+            curve_vote=_curve(votes[level]),
         )
-        for sigma, found in steps.items()
+        for level, found in steps.items()
     }
 
 
@@ -180,7 +184,7 @@ def _rows(run: RunInfo) -> Subquery:
     return (
         select(
             Prediction.image_id,
-            Prediction.sigma,
+            Prediction.level,
             Prediction.confidence_ns,
             floor_of(Prediction.confidence_ns * STEPS).label("step"),
             floor_of(mean * STEPS).label("mean_step"),
@@ -217,17 +221,17 @@ def _by_confidence(rows: Subquery) -> Select[Any]:
         "both_maj": c.right_ns * c.right_maj,
     }
     columns = [func.sum(column).label(name) for name, column in summed.items()]
-    found = select(c.sigma, c.step, func.count().label("predicted"), *columns)
-    return found.group_by(c.sigma, c.step).order_by(c.sigma, c.step.desc())
+    found = select(c.level, c.step, func.count().label("predicted"), *columns)
+    return found.group_by(c.level, c.step).order_by(c.level, c.step.desc())
 
 
 def _by_votes(rows: Subquery) -> Select[Any]:
     """Labelled and right by level, votes for the label and step of their mean confidence, the surest first."""
     c = rows.c
     right = case((c.votes > 1, c.right_maj), else_=c.right_ns)
-    found = select(c.sigma, func.sum(c.labelled).label("labelled"), func.sum(right).label("right"))
-    by = (c.sigma, c.votes, c.mean_step)
-    return found.group_by(*by).order_by(c.sigma, c.votes.desc(), c.mean_step.desc())
+    found = select(c.level, func.sum(c.labelled).label("labelled"), func.sum(right).label("right"))
+    by = (c.level, c.votes, c.mean_step)
+    return found.group_by(*by).order_by(c.level, c.votes.desc(), c.mean_step.desc())
 
 
 class Cut(NamedTuple):
@@ -245,35 +249,37 @@ def _cut(steps: list[dict[str, Any]], wanted: int) -> Cut:
     raise AssertionError("more images are accepted than there are")
 
 
-def _parts(session: Session, rows: Subquery, cuts: dict[tuple[float, str], Cut]) -> dict[tuple[float, str], Rival]:
+def _parts(
+    session: Session, rows: Subquery, cuts: dict[tuple[float, str], Cut]
+) -> dict[tuple[float, str], Thresholding]:
     """What is right within the steps that the thresholds fall into: the most confident first, then the first image."""
     c = rows.c
-    wanted = {(sigma, cut.step) for (sigma, _), cut in cuts.items() if cut.part}
+    wanted = {(level, cut.step) for (level, _), cut in cuts.items() if cut.part}
     if not wanted:
         return {}
     rank = func.row_number().over(
-        partition_by=(c.sigma, c.step), order_by=(c.labelled.desc(), c.confidence_ns.desc(), c.image_id)
+        partition_by=(c.level, c.step), order_by=(c.labelled.desc(), c.confidence_ns.desc(), c.image_id)
     )
-    inside = or_(*(and_(c.sigma == sigma, c.step == step) for sigma, step in wanted))
+    inside = or_(*(and_(c.level == level, c.step == step) for level, step in wanted))
     ranked = select(rows, rank.label("rank")).where(inside).subquery("ranked").c
     found = {}
     for point, vote_right in (("accepted", ranked.right_maj), ("unanimous", ranked.unanimous * ranked.right_ns)):
         limits = [
-            (and_(ranked.sigma == sigma, ranked.step == cut.step), cut.part)
-            for (sigma, of), cut in cuts.items()
+            (and_(ranked.level == level, ranked.step == cut.step), cut.part)
+            for (level, of), cut in cuts.items()
             if of == point
         ]
         counted = _one(ranked.rank <= case(*limits, else_=0))
         sums = [func.sum(counted * ranked.right_ns), func.sum(counted * ranked.right_ns * vote_right)]
-        for sigma, *right_and_both in session.execute(select(ranked.sigma, *sums).group_by(ranked.sigma)):
-            found[sigma, point] = Rival(*right_and_both)
+        for level, *right_and_both in session.execute(select(ranked.level, *sums).group_by(ranked.level)):
+            found[level, point] = Thresholding(*right_and_both)
     return found
 
 
-def _rival(steps: list[dict[str, Any]], cut: Cut, part: Rival | None, both: str) -> Rival:
+def _thresholding(steps: list[dict[str, Any]], cut: Cut, part: Thresholding | None, both: str) -> Thresholding:
     above = [step for step in steps if step["step"] > cut.step]
     right, shared = part or (0, 0)
-    return Rival(right + sum(step["right_ns"] for step in above), shared + sum(step[both] for step in above))
+    return Thresholding(right + sum(step["right_ns"] for step in above), shared + sum(step[both] for step in above))
 
 
 def _curve(steps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -288,6 +294,6 @@ def _curve(steps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _from_json(stored: dict[str, Any]) -> Tally:
-    rivals = {name: Rival(*stored[name]) for name in ("rival_majority", "rival_unanimous")}
+    rivals = {name: Thresholding(*stored[name]) for name in ("thresholding_majority", "thresholding_unanimous")}
     curves = {name: [(n, right) for n, right in stored[name]] for name in ("curve_confidence", "curve_vote")}
     return Tally(**stored | rivals | curves)

@@ -19,7 +19,7 @@ VIEWS = {
     "outcomes": View(
         "an image at a level: what each view said, the vote, and what became of it",
         """
-SELECT p.run_id, r.name AS run_name, p.sigma, i.path, i.label,
+SELECT p.run_id, r.name AS run_name, p.level, i.path, i.label,
        p.label_ns, p.confidence_ns, p.label_ss, p.confidence_ss, p.label_ds, p.confidence_ds, p.label_maj,
        CASE WHEN p.label_maj IS NULL THEN 'rejected'
             WHEN i.label IS NULL THEN 'unlabelled'
@@ -40,7 +40,7 @@ FROM predictions p JOIN runs r ON r.id = p.run_id JOIN images i ON i.id = p.imag
     "levels": View(
         "a level of a run: the report's counts and rates, once it has a prediction",
         """
-SELECT run_id, run_name, sigma, count(*) AS predicted, count(label) AS labelled,
+SELECT run_id, run_name, level, count(*) AS predicted, count(label) AS labelled,
        avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ns = label THEN 1.0 ELSE 0.0 END END) AS acc_ns,
        avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ss = label THEN 1.0 ELSE 0.0 END END) AS acc_ss,
        avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ds = label THEN 1.0 ELSE 0.0 END END) AS acc_ds,
@@ -57,36 +57,36 @@ SELECT run_id, run_name, sigma, count(*) AS predicted, count(label) AS labelled,
        (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id AND f.code = 'grayscale') AS skipped,
        (SELECT d.size FROM runs r JOIN datasets d ON d.id = r.dataset_id WHERE r.id = o.run_id)
            - (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id) - count(*) AS pending
-FROM outcomes o GROUP BY run_id, run_name, sigma
+FROM outcomes o GROUP BY run_id, run_name, level
 """,
     ),
     "agreement": View(
         "a level of a run, and how many views agree: how many images, and how many of them are right",
         """
-SELECT run_id, run_name, sigma, votes, count(*) AS images, count(label) AS labelled,
+SELECT run_id, run_name, level, votes, count(*) AS images, count(label) AS labelled,
        sum(CASE WHEN label_ns = label THEN 1 ELSE 0 END) AS right_ns,
        sum(CASE WHEN label_maj = label THEN 1 ELSE 0 END) AS right_maj,
        avg(confidence_ns) AS mean_confidence_ns
-FROM outcomes GROUP BY run_id, run_name, sigma, votes
+FROM outcomes GROUP BY run_id, run_name, level, votes
 """,
     ),
     "classes": View(
         "a true class at a level of a run: how many images, and the rates over them",
         """
-SELECT run_id, run_name, sigma, label, count(*) AS images,
+SELECT run_id, run_name, level, label, count(*) AS images,
        avg(CASE WHEN label_ns = label THEN 1.0 ELSE 0.0 END) AS acc_ns,
        avg(CASE outcome WHEN 'right' THEN 1.0 WHEN 'wrong' THEN 0.0 END) AS acc_maj,
        avg(CASE outcome WHEN 'right' THEN 1.0 ELSE 0.0 END) AS acc_maj_overall,
        avg(CASE outcome WHEN 'rejected' THEN 1.0 ELSE 0.0 END) AS reject_rate,
        sum(saved) AS saved, sum(lost) AS lost
-FROM outcomes WHERE label IS NOT NULL GROUP BY run_id, run_name, sigma, label
+FROM outcomes WHERE label IS NOT NULL GROUP BY run_id, run_name, level, label
 """,
     ),
     "confusions": View(
         "a true class and the wrong one that the vote accepted, at a level of a run: how many images",
         """
-SELECT run_id, run_name, sigma, label, label_maj, count(*) AS images
-FROM outcomes WHERE outcome = 'wrong' GROUP BY run_id, run_name, sigma, label, label_maj
+SELECT run_id, run_name, level, label, label_maj, count(*) AS images
+FROM outcomes WHERE outcome = 'wrong' GROUP BY run_id, run_name, level, label, label_maj
 """,
     ),
     "failures_by_code": View(

@@ -17,7 +17,7 @@ from producer.run import run_here
 from producer.submit import default_name, submit
 
 
-def grid_of(models: Sequence[Recipe], sizes: Sequence[float], sigmas: Sequence[float]) -> list[Recipe]:
+def recipes_of(models: Sequence[Recipe], sizes: Sequence[float], sigmas: Sequence[float]) -> list[Recipe]:
     """Each model with each kernel, in the order given.
 
     Args:
@@ -78,7 +78,7 @@ def plan(recipes: Mapping[str, Recipe], dataset: Dataset, name: str | None) -> d
 
 
 def announce(recipes: Mapping[str, Recipe], dataset: Dataset) -> None:
-    """Says how much work a grid is."""
+    """Says how much work a sweep is."""
     models = len({recipe.model for recipe in recipes.values()})
     levels = len(next(iter(recipes.values())).levels)
     views = sum(views_of(recipe, dataset) for recipe in recipes.values())

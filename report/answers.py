@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from db.errors import plain
-from db.recipe import VIEWS
+from db.recipe import VIEWS, Recipe
 from db.store import Predicted
 from db.tables import Prediction
 from report.text import render
@@ -20,7 +20,7 @@ def as_table(image: str, rows: Iterable[Predicted | Prediction], names: dict[int
             f"{named(getattr(row, f'label_{view}'), names)} {getattr(row, f'confidence_{view}'):.2f}" for view in VIEWS
         )
         vote = "rejected" if row.label_maj is None else named(row.label_maj, names)
-        table.add_row(f"{row.sigma:g}", *views, vote)
+        table.add_row(f"{row.level:g}", *views, vote)
     return render(table, above=plain(image))
 
 
@@ -29,11 +29,13 @@ def named(label: int, names: dict[int, str]) -> str:
     return names.get(label, str(label))
 
 
-def answers_json(image: str, rows: Iterable[Predicted | Prediction], names: dict[int, str]) -> dict[str, Any]:
-    """The same as plain data: ``{"image": …, "levels": [{"sigma": …, "ns": …, "ss": …, "ds": …, "vote": …}]}``."""
+def answers_json(
+    image: str, rows: Iterable[Predicted | Prediction], recipe: Recipe, names: dict[int, str]
+) -> dict[str, Any]:
+    """The same as plain data: ``{"image": …, "levels": [{"level": …, "ns": …, "ss": …, "ds": …, "vote": …}]}``."""
     levels: list[dict[str, Any]] = []
     for row in rows:
-        level: dict[str, Any] = {"sigma": row.sigma}
+        level: dict[str, Any] = recipe.level_fields(row.level)
         for view in VIEWS:
             label = getattr(row, f"label_{view}")
             level[view] = {"label": label, "name": names[label], "confidence": getattr(row, f"confidence_{view}")}

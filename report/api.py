@@ -32,7 +32,7 @@ RUNS: dict[str, type] = {
     "cancelled": bool,
     "created_at": datetime,
 }
-CURVES: dict[str, type] = {"sigma": float, "by": str, "coverage": float, "risk": float}
+CURVES: dict[str, type] = {"level": float, "by": str, "coverage": float, "risk": float}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class RunReport:
 
     #: Everything, as `smoothvote report --format json` has it.
     data: dict[str, Any]
-    #: A row a level, its sigma the index: every count, rate, interval and test.
+    #: A row a level, its level the index: every count, rate, interval and test.
     levels: "DataFrame"
-    #: sigma, by (vote or confidence), coverage, risk: share of the accepted that is wrong as the threshold falls.
+    #: level, by (vote or confidence), coverage, risk: share of the accepted that is wrong as the threshold falls.
     risk_coverage: "DataFrame"
     #: Whether no image is pending.
     complete: bool
@@ -110,7 +110,7 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
         found = read_report(engine, run, interval=interval)
     levels = level_rows(found)
     curves = [
-        {"sigma": level.sigma, "by": by, "coverage": coverage, "risk": risk}
+        {"level": level.value, "by": by, "coverage": coverage, "risk": risk}
         for level in found.levels
         for by, curve in (("vote", level.curve_vote), ("confidence", level.curve_confidence))
         for coverage, risk in curve
@@ -118,7 +118,7 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
     data = to_json(found)
     return RunReport(
         data=data,
-        levels=frames.frame_of(levels, level_types(levels)).set_index("sigma"),
+        levels=frames.frame_of(levels, level_types(levels)).set_index("level"),
         risk_coverage=frames.frame_of(curves, CURVES),
         complete=found.complete,
         verdict=data["verdict"],

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import WrongUse
+from db.recipe import Recipe
 from db.runs import RunInfo, progress
 from db.tables import Image, Prediction
 from report.data import rate_json, tested_json
@@ -40,7 +41,7 @@ class Compared:
 class LevelComparison:
     """One noise level that both runs have."""
 
-    sigma: float
+    value: float
     #: Images that both runs predicted, and those that only one of them did.
     both: int
     only_first: int
@@ -97,21 +98,21 @@ def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Inte
         WrongUse: if it is one run twice, or the runs share no image, class or level.
     """
     _check_comparable(session, first, second)
-    sigmas = [sigma for sigma in first.recipe.levels if sigma in second.recipe.levels]
+    values = [value for value in first.recipe.levels if value in second.recipe.levels]
     predicted = _predicted(session, first, second)
-    counts = {row.sigma: row for row in session.execute(_counts(first, second))}
-    rows = [counts.get(sigma) for sigma in sigmas]
+    counts = {row.level: row for row in session.execute(_counts(first, second))}
+    rows = [counts.get(value) for value in values]
     tests = {name: over_levels([_paired(row, name) for row in rows]) for name in (*VIEWS, "reject")}
     levels = []
-    for number, (sigma, row) in enumerate(zip(sigmas, rows, strict=True)):
+    for number, (value, row) in enumerate(zip(values, rows, strict=True)):
         both = row.both if row else 0
         found = {name: _compared(pairs[number], row, name, interval) for name, pairs in tests.items()}
         levels.append(
             LevelComparison(
-                sigma=sigma,
+                value=value,
                 both=both,
-                only_first=predicted.get((first.id, sigma), 0) - both,
-                only_second=predicted.get((second.id, sigma), 0) - both,
+                only_first=predicted.get((first.id, value), 0) - both,
+                only_second=predicted.get((second.id, value), 0) - both,
                 labelled=row.labelled if row else 0,
                 reject=found.pop("reject"),
                 views=found,
@@ -138,7 +139,7 @@ def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None
             "compare runs with the same --classes"
         )
     if not set(first.recipe.levels) & set(second.recipe.levels):
-        of = [", ".join(f"{sigma:g}" for sigma in run.recipe.levels) for run in (first, second)]
+        of = [", ".join(f"{value:g}" for value in run.recipe.levels) for run in (first, second)]
         raise WrongUse(
             f"runs {first.id} and {second.id} share no noise level: {of[0]} and {of[1]}; run one of them at the other's --levels"
         )
@@ -189,27 +190,27 @@ def _counts(first: RunInfo, second: RunInfo) -> Any:
     both_accepted = and_(one.label_maj.is_not(None), two.label_maj.is_not(None))
     return (
         select(
-            one.sigma,
+            one.level,
             func.count().label("both"),
             func.count(Image.label).label("labelled"),
             func.sum(_one(both_accepted)).label("both_accepted"),
             func.sum(_one(one.label_maj == two.label_maj)).label("same_vote"),
             *sums,
         )
-        .join_from(one, two, and_(one.image_id == two.image_id, one.sigma == two.sigma))
+        .join_from(one, two, and_(one.image_id == two.image_id, one.level == two.level))
         .join(Image, Image.id == one.image_id)
         .where(one.run_id == first.id, two.run_id == second.id)
-        .group_by(one.sigma)
+        .group_by(one.level)
     )
 
 
 def _predicted(session: Session, first: RunInfo, second: RunInfo) -> dict[tuple[str, float], int]:
     rows = (
-        select(Prediction.run_id, Prediction.sigma, func.count())
+        select(Prediction.run_id, Prediction.level, func.count())
         .where(Prediction.run_id.in_((first.id, second.id)))
-        .group_by(Prediction.run_id, Prediction.sigma)
+        .group_by(Prediction.run_id, Prediction.level)
     )
-    return {(run_id, sigma): count for run_id, sigma, count in session.execute(rows)}
+    return {(run_id, value): count for run_id, value, count in session.execute(rows)}
 
 
 def _paired(row: Row[Any] | None, name: str) -> Paired | None:
@@ -248,7 +249,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "same_noise": comparison.same_noise,
         "differences": [difference._asdict() for difference in comparison.differences],
         "verdict": words(comparison),
-        "levels": [_level_json(level) for level in comparison.levels],
+        "levels": [_level_json(level, comparison.first.recipe) for level in comparison.levels],
     }
 
 
@@ -256,13 +257,18 @@ def _run_json(run: RunInfo) -> dict[str, Any]:
     return {"id": run.id, "name": run.name, "model": run.recipe.model, "weights_sha256": run.weights_sha256}
 
 
-def _level_json(level: LevelComparison) -> dict[str, Any]:
-    counts = {name: getattr(level, name) for name in ("sigma", "both", "only_first", "only_second", "labelled")}
+def _level_json(level: LevelComparison, recipe: Recipe) -> dict[str, Any]:
+    counts = {name: getattr(level, name) for name in ("both", "only_first", "only_second", "labelled")}
     views = {
         view: found and _compared_json(found) | {"verdict": found.tested.verdict} for view, found in level.views.items()
     }
     reject = level.reject and _compared_json(level.reject)
-    return counts | {"views": views, "reject": reject} | rate_json("same_vote", level.same_vote)
+    return (
+        recipe.level_fields(level.value)
+        | counts
+        | {"views": views, "reject": reject}
+        | rate_json("same_vote", level.same_vote)
+    )
 
 
 def _compared_json(found: Compared) -> dict[str, Any]:

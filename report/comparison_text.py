@@ -10,8 +10,8 @@ from rich.table import Table
 from db.errors import plain
 from db.runs import RunInfo
 from report.comparison import Compared, Comparison, Difference, LevelComparison, to_json
+from report.names import INTERVAL_NAMES
 from report.report import Verdict
-from report.report_text import INTERVAL_NAMES
 from report.stats import CONFIDENCE
 from report.text import latex, markdown, markdown_text, pair_cells, render, to_csv, with_interval
 
@@ -58,11 +58,11 @@ def _of_labelled(levels: list[LevelComparison]) -> str:
 def _sides(levels: list[LevelComparison], view: str) -> str:
     """Where the second run is right more often, where the first, and where nothing is shown."""
     sides: dict[Verdict, list[str]] = {"better": [], "worse": [], "undecided": []}
-    compared = [(level.sigma, found) for level in levels if (found := level.views[view])]
-    for sigma, found in compared:
+    compared = [(level.value, found) for level in levels if (found := level.views[view])]
+    for value, found in compared:
         decided = found.tested.verdict != "undecided"
         shares = f" ({found.first.value:.3f} against {found.second.value:.3f})" if decided else ""
-        sides[found.tested.verdict].append(f"σ = {sigma:g}{shares}")
+        sides[found.tested.verdict].append(f"σ = {value:g}{shares}")
     if not any(found.tested.pair.only_first or found.tested.pair.only_second for _, found in compared):
         return "both are right on the same images at every level"
     if len(sides["undecided"]) == len(compared):
@@ -76,7 +76,7 @@ def _of_unlabelled(levels: list[LevelComparison]) -> str:
     for level in levels:
         rejected = [level.reject and level.reject.first, level.reject and level.reject.second]
         same, first, second = (f"{rate.value:.3f}" if rate else "–" for rate in (level.same_vote, *rejected))
-        said.append(f"σ = {level.sigma:g} ({same}; {first}, {second})")
+        said.append(f"σ = {level.value:g} ({same}; {first}, {second})")
     return (
         "No image has a label, so what is right cannot be said. Share of the images that both votes accept on which "
         f"they say the same; share rejected by the first and the second: at {', '.join(said)}."
@@ -127,7 +127,7 @@ def _lines(comparison: Comparison) -> Iterator[tuple[LevelComparison, str, Compa
 
 
 def _cells(level: LevelComparison, name: str, found: Compared | None) -> list[str]:
-    cells = [f"{level.sigma:g}", NAMES[name]]
+    cells = [f"{level.value:g}", NAMES[name]]
     if found is None:
         return [*cells, "0", *["–"] * 6]
     pair = found.tested.pair
@@ -138,7 +138,7 @@ def _cells(level: LevelComparison, name: str, found: Compared | None) -> list[st
 
 def _image_cells(level: LevelComparison) -> list[str]:
     counts = (level.both, level.only_first, level.only_second, level.labelled)
-    return [f"{level.sigma:g}", *map(str, counts), with_interval(level.same_vote)]
+    return [f"{level.value:g}", *map(str, counts), with_interval(level.same_vote)]
 
 
 def _legend(comparison: Comparison) -> str:
@@ -195,12 +195,12 @@ def _latex(comparison: Comparison) -> str:
 
 
 def _csv(comparison: Comparison) -> str:
-    rows = [_csv_row(*line) for line in _lines(comparison)]
+    rows = [comparison.first.recipe.level_fields(line[0].value) | _csv_row(*line) for line in _lines(comparison)]
     return to_csv(list(rows[0]), rows)
 
 
 def _csv_row(level: LevelComparison, name: str, found: Compared | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"sigma": level.sigma, "of": name, "both": level.both}
+    row: dict[str, Any] = {"of": name, "both": level.both}
     row |= {"first_missing": level.only_second, "second_missing": level.only_first, "images": found and found.first.of}
     for run, rate in (("first", found and found.first), ("second", found and found.second)):
         row |= {run: rate and rate.value, f"{run}_low": rate and rate.low, f"{run}_high": rate and rate.high}

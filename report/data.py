@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from db.recipe import Recipe
 from report.report import COUNTS, RATES, Level, OperatingPoint, Report, Tested
 from report.stats import Rate
 from report.verdict import verdict
@@ -27,12 +28,12 @@ def to_json(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "interval": report.interval,
         "verdict": verdict(report),
-        "levels": [_level_json(level) for level in report.levels],
+        "levels": [_level_json(level, run.recipe) for level in report.levels],
     }
 
 
-def _level_json(level: Level) -> dict[str, Any]:
-    values: dict[str, Any] = {"sigma": level.sigma} | {name: getattr(level, name) for name in COUNTS}
+def _level_json(level: Level, recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = recipe.level_fields(level.value) | {name: getattr(level, name) for name in COUNTS}
     for name in RATES:
         values |= rate_json(name, level.rate(name))
     return values | {
@@ -46,11 +47,17 @@ def _level_json(level: Level) -> dict[str, Any]:
 
 
 def _point_json(point: OperatingPoint) -> dict[str, Any]:
-    rival = None
-    if point.rival and point.against_rival:
-        rival = rate_json("accuracy", point.rival) | tested_json(point.against_rival)
+    thresholding = None
+    if point.thresholding and point.against_thresholding:
+        thresholding = rate_json("accuracy", point.thresholding) | tested_json(point.against_thresholding)
     coverage = point.coverage and point.coverage.value
-    return {"name": point.name, "coverage": coverage, **rate_json("accuracy", point.accuracy), "rival": rival}
+    return {
+        "name": point.name,
+        "coverage": coverage,
+        **rate_json("accuracy", point.accuracy),
+        "thresholding": thresholding,
+        "rival": thresholding,
+    }
 
 
 def rate_json(name: str, share: Rate | None) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from report.stats import Rate
 def level_rows(report: Report) -> list[dict[str, Any]]:
     """A row a level: every count, rate, interval and test of the report; None where it is of nothing."""
     run = {"run_id": report.run.id, "run_name": report.run.name}
-    return [run | _level(level) for level in report.levels]
+    return [run | report.run.recipe.level_fields(level.value) | _level(level) for level in report.levels]
 
 
 def _level(level: Level) -> dict[str, Any]:
-    row: dict[str, Any] = {"sigma": level.sigma} | {name: getattr(level, name) for name in COUNTS}
+    row: dict[str, Any] = {name: getattr(level, name) for name in COUNTS}
     for name in RATES:
         row |= _rate(name, level.rate(name))
     row |= {"saved": level.saved, "lost": level.lost}
@@ -29,8 +29,8 @@ def _point(point: OperatingPoint) -> dict[str, Any]:
     return {
         f"{point.name}_coverage": point.coverage and point.coverage.value,
         **_rate(f"{point.name}_accuracy", point.accuracy),
-        **_rate(f"{point.name}_rival_accuracy", point.rival),
-        **_pair(f"{point.name}_less_rival", point.against_rival),
+        **_rate(f"{point.name}_thresholding_accuracy", point.thresholding),
+        **_pair(f"{point.name}_less_thresholding", point.against_thresholding),
     }
 
 

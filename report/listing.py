@@ -3,24 +3,31 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from typing import Any
 
 from rich.table import Table
 
 from db.errors import plain
+from db.recipe import Recipe
 from report.outcomes import ImageOutcome
 from report.text import csv_text, render
 
 COLUMNS = [field.name for field in fields(ImageOutcome)]
 
 
-def format_images(found: Iterable[ImageOutcome], form: str, names: dict[int, str]) -> Iterator[str]:
+def format_images(found: Iterable[ImageOutcome], form: str, recipe: Recipe, names: dict[int, str]) -> Iterator[str]:
     """Images line by line, as table, csv or jsonl; ``names`` gives labels their class names.
 
     A table's columns are as wide as their widest cell: of that form alone all is held before the first line.
     """
     if form == "jsonl":
-        return (json.dumps({name: getattr(image, name) for name in COLUMNS}, ensure_ascii=False) for image in found)
+        return (json.dumps(_json(image, recipe), ensure_ascii=False) for image in found)
     return _csv(found) if form == "csv" else iter([_table(found, names)])
+
+
+def _json(image: ImageOutcome, recipe: Recipe) -> dict[str, Any]:
+    fields = {name: getattr(image, name) for name in COLUMNS}
+    return {"path": fields.pop("path"), **recipe.level_fields(fields.pop("level")), **fields}
 
 
 def _csv(found: Iterable[ImageOutcome]) -> Iterator[str]:
@@ -41,15 +48,15 @@ def _table(found: Iterable[ImageOutcome], names: dict[int, str]) -> str:
         return "" if label is None else names.get(label, str(label)) + share
 
     for image in found:
-        sigma = "" if image.sigma is None else f"{image.sigma:g}"
+        level = "" if image.level is None else f"{image.level:g}"
         if image.code:
             why = plain(f"{image.code}: {image.message}")
-            table.add_row(plain(image.path), sigma, image.outcome, named(image.label), "", why)
+            table.add_row(plain(image.path), level, image.outcome, named(image.label), "", why)
             continue
         views = (
             named(image.label_ns, image.confidence_ns),
             named(image.label_ss, image.confidence_ss),
             named(image.label_ds, image.confidence_ds),
         )
-        table.add_row(plain(image.path), sigma, image.outcome, named(image.label), named(image.label_maj), *views)
+        table.add_row(plain(image.path), level, image.outcome, named(image.label), named(image.label_maj), *views)
     return render(table)

@@ -28,7 +28,7 @@ class ImageOutcome:
     """One image at one level: what each view said, what the vote made of it; or why there is nothing."""
 
     path: str
-    sigma: float | None
+    level: float | None
     outcome: Outcome
     label: int | None
     label_maj: int | None = None
@@ -46,7 +46,7 @@ def images(
     session: Session,
     run: RunInfo,
     *,
-    sigma: float | None = None,
+    level: float | None = None,
     outcome: Wanted | None = None,
     label: int | None = None,
     limit: int | None = None,
@@ -56,7 +56,7 @@ def images(
     Args:
         session: a reading one, open until the last image is taken.
         run: the run.
-        sigma: predictions of this level only.
+        level: predictions of this level only.
         outcome: images of this outcome only.
         label: images of this true class only, by its index.
         limit: so many at most.
@@ -64,12 +64,12 @@ def images(
     Raises:
         WrongUse: if the run has no such level.
     """
-    if sigma is not None and sigma not in run.recipe.levels:
+    if level is not None and level not in run.recipe.levels:
         there = ", ".join(f"{level:g}" for level in run.recipe.levels)
-        raise WrongUse(f"run {run.id} has no level {sigma:g}; it has {there}")
+        raise WrongUse(f"run {run.id} has no level {level:g}; it has {there}")
     parts: list[Iterator[ImageOutcome]] = []
     if outcome not in ("failed", "skipped"):
-        levels = run.recipe.levels if sigma is None else (sigma,)
+        levels = run.recipe.levels if level is None else (level,)
         parts += [_predicted(session, run, level, outcome, label) for level in levels]
     if outcome in (None, "failed", "skipped"):
         parts.append(_failed(session, run, outcome, label))
@@ -99,9 +99,9 @@ def class_index(recipe: Recipe, name: str) -> int:
 
 
 def _predicted(
-    session: Session, run: RunInfo, sigma: float, wanted: Wanted | None, label: int | None
+    session: Session, run: RunInfo, level: float, wanted: Wanted | None, label: int | None
 ) -> Iterator[ImageOutcome]:
-    rows = select(Prediction.__table__).where(Prediction.run_id == run.id, Prediction.sigma == sigma)
+    rows = select(Prediction.__table__).where(Prediction.run_id == run.id, Prediction.level == level)
     for span in _spans(session, run, label):
         asked = rows.where(Prediction.image_id.between(min(span), max(span)))
         found = {row.image_id: row for row in session.execute(asked)}
@@ -113,7 +113,7 @@ def _predicted(
             if _is_wanted(wanted, outcome, image.label, row.label_ns):
                 yield ImageOutcome(
                     path=image.path,
-                    sigma=sigma,
+                    level=level,
                     outcome=outcome,
                     label=image.label,
                     label_maj=row.label_maj,
@@ -154,7 +154,7 @@ def _failed(session: Session, run: RunInfo, wanted: Wanted | None, label: int | 
             outcome: Outcome = "skipped" if row.code in SKIPPED else "failed"
             if wanted in (None, outcome):
                 yield ImageOutcome(
-                    path=image.path, sigma=None, outcome=outcome, label=image.label, code=row.code, message=row.message
+                    path=image.path, level=None, outcome=outcome, label=image.label, code=row.code, message=row.message
                 )
 
 

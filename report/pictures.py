@@ -15,8 +15,8 @@ class Pictures(Protocol):
     def thumbnail(self, run: RunInfo, entry: Entry, side: int = 192) -> bytes:
         """The image as a JPEG that fits a square of ``side`` pixels."""
 
-    def view(self, run: RunInfo, entry: Entry, sigma: float, view: str) -> bytes:
+    def view(self, run: RunInfo, entry: Entry, level: float, view: str) -> bytes:
         """The image as the model saw it in one of ns, ss, ds at a level: a PNG."""
 
-    def views(self, run: RunInfo, entry: Entry, sigma: float) -> NDArray[np.uint8]:
+    def views(self, run: RunInfo, entry: Entry, level: float) -> NDArray[np.uint8]:
         """All three views at a level, before normalisation: (3, crop, crop, 3) bytes."""

@@ -57,16 +57,16 @@ class OperatingPoint:
     #: Right among the labelled that are accepted.
     accuracy: Rate | None
     #: The same of as many images accepted for the softmax probability of ns alone.
-    rival: Rate | None
-    #: Accepted and right: the rival first, the vote second.
-    against_rival: Tested | None
+    thresholding: Rate | None
+    #: Accepted and right: confidence thresholding first, the vote second.
+    against_thresholding: Tested | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
     """One noise level. expected = predicted + failed + skipped + pending, always."""
 
-    sigma: float
+    value: float
     expected: int
     predicted: int
     failed: int
@@ -114,7 +114,7 @@ class Level:
     @property
     def verdict(self) -> Verdict | None:
         """Whether the vote does better than its rival at the same coverage; None where nothing is labelled."""
-        tested = self.point("majority").against_rival
+        tested = self.point("majority").against_thresholding
         return tested and tested.verdict
 
 
@@ -126,6 +126,11 @@ class Report:
     #: How the intervals of rates are made. Those of differences are Newcombe's.
     interval: Interval
     levels: list[Level]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether accuracies can be told; also where nothing is predicted yet."""
+        return any(level.labelled for level in self.levels) or not any(level.predicted for level in self.levels)
 
     @property
     def complete(self) -> bool:
@@ -150,23 +155,25 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
     # A failed image has no prediction at any level: it is counted once for each.
     so_far = progress(session, run)
     found = tallies(session, run, stored=stored)
-    counts = [(sigma, found.get(sigma, Tally())) for sigma in run.recipe.levels]
+    counts = [(value, found.get(value, Tally())) for value in run.recipe.levels]
     tallied = [tally for _, tally in counts]
     tests = {view: over_levels([_against_ns(tally, view) for tally in tallied]) for view in OTHERS}
-    rivals = {point: over_levels([_against_rival(tally, point) for tally in tallied]) for point in get_args(Point)}
+    thresholdings = {
+        point: over_levels([_against_thresholding(tally, point) for tally in tallied]) for point in get_args(Point)
+    }
     return Report(
         run=run,
         interval=interval,
         levels=[
             _level(
-                sigma,
+                value,
                 so_far,
                 tally,
                 lambda hits, of: rate(hits, of, interval),
                 {view: tested[number] for view, tested in tests.items()},
-                {point: tested[number] for point, tested in rivals.items()},
+                {point: tested[number] for point, tested in thresholdings.items()},
             )
-            for number, (sigma, tally) in enumerate(counts)
+            for number, (value, tally) in enumerate(counts)
         ],
     )
 
@@ -185,16 +192,16 @@ def read_report(engine: Engine, name: str, *, interval: Interval = "wilson") -> 
 
 
 def _level(
-    sigma: float,
+    value: float,
     so_far: Progress,
     tally: Tally,
     rate: Callable[[int, int], Rate | None],
     against_ns: dict[str, Tested | None],
-    against_rival: dict[Point, Tested | None],
+    against_thresholding: dict[Point, Tested | None],
 ) -> Level:
     t = tally
     return Level(
-        sigma=sigma,
+        value=value,
         expected=so_far.expected,
         predicted=t.predicted,
         failed=so_far.failed,
@@ -214,7 +221,7 @@ def _level(
         saved=t.right_maj - t.both_maj if t.labelled else None,
         lost=t.right_ns - t.both_maj if t.labelled else None,
         against_ns=against_ns,
-        operating_points=[_point(tally, name, rate, tested) for name, tested in against_rival.items()],
+        operating_points=[_point(tally, name, rate, tested) for name, tested in against_thresholding.items()],
         curve_confidence=_risks(t.curve_confidence, t.labelled),
         curve_vote=_risks(t.curve_vote, t.labelled),
     )
@@ -225,7 +232,7 @@ class Accepted(NamedTuple):
 
     labelled: int
     right: int
-    rival: int
+    thresholding: int
     both: int
     #: Accepted, labelled or not.
     all: int
@@ -233,9 +240,9 @@ class Accepted(NamedTuple):
 
 def _accepted(t: Tally, point: Point) -> Accepted:
     if point == "unanimous":
-        return Accepted(t.unanimous_labelled, t.right_unanimous, *t.rival_unanimous, t.unanimous)
+        return Accepted(t.unanimous_labelled, t.right_unanimous, *t.thresholding_unanimous, t.unanimous)
     if point == "majority":
-        return Accepted(t.accepted_labelled, t.right_maj, *t.rival_majority, t.accepted)
+        return Accepted(t.accepted_labelled, t.right_maj, *t.thresholding_majority, t.accepted)
     return Accepted(t.labelled, t.right_maj + t.right_fallback, t.right_ns, t.both_maj + t.right_fallback, t.predicted)
 
 
@@ -245,8 +252,8 @@ def _point(t: Tally, name: Point, rate: Callable[[int, int], Rate | None], teste
         name=name,
         coverage=rate(accepted.labelled, t.labelled) or rate(accepted.all, t.predicted),
         accuracy=rate(accepted.right, accepted.labelled),
-        rival=rate(accepted.rival, accepted.labelled),
-        against_rival=tested,
+        thresholding=rate(accepted.thresholding, accepted.labelled),
+        against_thresholding=tested,
     )
 
 
@@ -254,9 +261,9 @@ def _against_ns(t: Tally, view: str) -> Paired | None:
     return _pairs(t.labelled, t.right_ns, getattr(t, f"right_{view}"), getattr(t, f"both_{view}"))
 
 
-def _against_rival(t: Tally, point: Point) -> Paired | None:
+def _against_thresholding(t: Tally, point: Point) -> Paired | None:
     accepted = _accepted(t, point)
-    return _pairs(t.labelled, accepted.rival, accepted.right, accepted.both)
+    return _pairs(t.labelled, accepted.thresholding, accepted.right, accepted.both)
 
 
 def _pairs(of: int, first: int, second: int, both: int) -> Paired | None:

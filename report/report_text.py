@@ -9,31 +9,22 @@ from db import article
 from db.errors import plain
 from report.data import json_text, to_json
 from report.flat import level_rows
+from report.names import (
+    OTHER_NAMES,
+    PAIRS_LEGEND,
+    PAIRS_TITLE,
+    POINT_NAMES,
+    POINTS_LEGEND,
+    POINTS_TITLE,
+    SHOWN,
+    SHOWN_UNLABELLED,
+    TITLES,
+    legend,
+)
 from report.report import COUNTS, RATES, Report
-from report.stats import CONFIDENCE, Rate
+from report.stats import Rate
 from report.text import latex, markdown, markdown_text, pair_cells, render, to_csv, with_ends, with_interval
 from report.verdict import verdict
-
-#: What a person reads in a table's head.
-TITLES = {
-    "sigma": "σ",
-    "acc_ns": "Acc NS",
-    "acc_ss": "Acc SS",
-    "acc_ds": "Acc DS",
-    "acc_maj": "Acc Maj",
-    "acc_maj_overall": "Acc Maj overall",
-    "reject_rate": "Reject",
-    "coverage": "Coverage",
-    "unanimous_rate": "All agree",
-    "agree_ss": "SS = NS",
-    "agree_ds": "DS = NS",
-}
-#: The rates that a table shows, and those of a run without labels.
-SHOWN = RATES[:6]
-SHOWN_UNLABELLED = ("reject_rate", "unanimous_rate", "agree_ss", "agree_ds")
-INTERVAL_NAMES = {"wilson": "Wilson", "clopper-pearson": "Clopper–Pearson"}
-POINT_NAMES = {"unanimous": "3 of 3 agree", "majority": "2 of 3 agree", "always": "always"}
-OTHER_NAMES = {"ss": "SS − NS", "ds": "DS − NS", "maj": "vote − NS"}
 
 
 def format_report(report: Report, form: str) -> str:
@@ -67,7 +58,7 @@ def _table(report: Report) -> str:
     for level in report.levels:
         counts = [str(getattr(level, name)) for name in _shown_counts(report)]
         rates = [with_ends(level.rate(name)) for name in shown]
-        table.add_row(f"{level.sigma:g}", str(level.expected), *counts, *rates)
+        table.add_row(f"{level.value:g}", str(level.expected), *counts, *rates)
     said = [render(table, above=headline(report), below=legend(report))]
     for title, head, rows, below in _tests(report):
         table = Table()
@@ -79,49 +70,26 @@ def _table(report: Report) -> str:
     return "\n\n".join([*said, "\n".join(textwrap.wrap(verdict(report), 120))])
 
 
-def legend(report: Report) -> str:
-    """What the columns of the report's rates mean."""
-    interval = f"After each rate: its {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} interval."
-    if not _labelled(report):
-        return f"Of three views, unsmoothed (NS), smoothed once (SS) and twice (DS). Reject: no two agree. {interval}"
-    return (
-        "NS, SS, DS: the image unsmoothed, smoothed once, twice. Acc Maj: right among the accepted; "
-        f"overall: right among all, a reject counting as wrong. {interval}"
-    )
-
-
-PAIRS_TITLE = "Against no smoothing: the same images, answered twice"
-POINTS_TITLE = "Against rejecting by softmax: as many images accepted, those of which NS is most confident (the rival)"
-PAIRS_LEGEND = (
-    "Saved: NS wrong, the vote right; lost: NS right, the vote wrong or rejecting. Differences: of the shares that are right, "
-    f"with Newcombe's {CONFIDENCE:.0%} interval of pairs. p: McNemar's exact test, adjusted for the levels (Holm)."
-)
-POINTS_LEGEND = (
-    "Accepted: where so many views agree; always: where none agree, NS decides. Difference: accepted and right, vote less rival, of "
-    "all images; interval and p as above."
-)
-
-
 def _tests(report: Report) -> list[tuple[str, list[str], list[list[str]], str]]:
     """Title, head, rows and legend of each table of tests; none where nothing is labelled."""
-    if not _labelled(report):
+    if not report.labelled:
         return []
     pairs = [
-        [f"{level.sigma:g}", f"{level.saved}", f"{level.lost}"]
+        [f"{level.value:g}", f"{level.saved}", f"{level.lost}"]
         + [cell for tested in level.against_ns.values() for cell in pair_cells(tested)]
         for level in report.levels
         if level.labelled
     ]
     points = [
-        [f"{level.sigma:g}", POINT_NAMES[point.name]]
-        + [with_ends(share) for share in (point.coverage, point.accuracy, point.rival)]
-        + [*pair_cells(point.against_rival)]
+        [f"{level.value:g}", POINT_NAMES[point.name]]
+        + [with_ends(share) for share in (point.coverage, point.accuracy, point.thresholding)]
+        + [*pair_cells(point.against_thresholding)]
         for level in report.levels
         if level.labelled
         for point in level.operating_points
     ]
     pairs_head = ["σ", "saved", "lost", *(cell for name in OTHER_NAMES.values() for cell in (name, "p"))]
-    points_head = ["σ", "accepted", "coverage", "accuracy", "rival", "difference", "p"]
+    points_head = ["σ", "accepted", "coverage", "accuracy", "thresholding", "difference", "p"]
     return [(PAIRS_TITLE, pairs_head, pairs, PAIRS_LEGEND), (POINTS_TITLE, points_head, points, POINTS_LEGEND)]
 
 
@@ -132,12 +100,8 @@ def _shown_counts(report: Report) -> list[str]:
     return ["predicted", *(["labelled"] if unlabelled else []), *others]
 
 
-def _labelled(report: Report) -> bool:
-    return any(level.labelled for level in report.levels) or not any(level.predicted for level in report.levels)
-
-
 def _shown_rates(report: Report) -> Sequence[str]:
-    return SHOWN if _labelled(report) else SHOWN_UNLABELLED
+    return SHOWN if report.labelled else SHOWN_UNLABELLED
 
 
 def _csv(report: Report) -> str:
@@ -148,7 +112,7 @@ def _csv(report: Report) -> str:
 def _markdown(report: Report) -> str:
     head = ["σ", *COUNTS, *(TITLES[name] for name in RATES)]
     rows = [
-        [f"{level.sigma:g}", *(str(getattr(level, name)) for name in COUNTS)]
+        [f"{level.value:g}", *(str(getattr(level, name)) for name in COUNTS)]
         + [with_interval(level.rate(name)) for name in RATES]
         for level in report.levels
     ]
@@ -162,7 +126,7 @@ def _latex(report: Report) -> str:
     shown = _shown_rates(report)
     head = ["σ", "n", *(TITLES[name] for name in shown)]
     rows = [
-        [f"{level.sigma:g}", str(level.predicted), *(with_interval(level.rate(name)) for name in shown)]
+        [f"{level.value:g}", str(level.predicted), *(with_interval(level.rate(name)) for name in shown)]
         for level in report.levels
     ]
     said = [
@@ -184,12 +148,12 @@ def format_comparison(report: Report) -> str:
         "In each cell ours, published, difference; * where the published value lies outside of our interval."
     )
     table = Table()
-    for name in ("sigma", *article.COLUMNS):
-        table.add_column(TITLES[name], justify="right")
+    for title in (report.run.axis.symbol, *(TITLES[name] for name in article.COLUMNS)):
+        table.add_column(title, justify="right")
     for level in report.levels:
-        published = article.TABLE[level.sigma]
+        published = article.TABLE[level.value]
         cells = (_against(level.rate(name), value) for name, value in zip(article.COLUMNS, published, strict=True))
-        table.add_row(f"{level.sigma:g}", *cells)
+        table.add_row(f"{level.value:g}", *cells)
     return render(table, above=headline(report), below=below)
 
 

@@ -17,7 +17,7 @@ from db.tables import SKIPPED, Failure, Image, Prediction
 #: What each column holds; any but path and outcome may be null. docs/python.md says what they mean.
 COLUMNS: dict[str, type] = {
     "path": str,
-    "sigma": float,
+    "level": float,
     "label": int,
     "label_name": str,
     "label_ns": int,
@@ -73,7 +73,7 @@ def pages(
     expressions = _expressions()
     chosen = []
     if level is not None:
-        chosen.append(Prediction.sigma == level)
+        chosen.append(Prediction.level == level)
     if outcome is not None:
         chosen.append(expressions[outcome] == 1 if outcome in FLAGS else expressions["outcome"] == outcome)
     names = class_names(run.recipe) if any(name.endswith("_name") for name in wanted) else {}
@@ -126,7 +126,7 @@ def _page(session: Session, run: RunInfo, span: Span) -> Select[Any]:
         .outerjoin(Failure, and_(without, Failure.image_id == Image.id))
         .where(Image.dataset_id == run.dataset_id, Image.position.between(span.first, span.last))
         .where(or_(predicted, without))
-        .order_by(Image.position, Prediction.sigma)
+        .order_by(Image.position, Prediction.level)
     )
 
 
@@ -162,7 +162,7 @@ def _expressions() -> dict[str, ColumnElement[Any]]:
     views = ("label_ns", "confidence_ns", "label_ss", "confidence_ss", "label_ds", "confidence_ds")
     return {
         "path": Image.path.expression,
-        "sigma": Prediction.sigma.expression,
+        "level": Prediction.level.expression,
         "label": label.expression,
         "label_name": label.expression,
         **{name: getattr(Prediction, name) for name in views},

@@ -45,7 +45,7 @@ def story(session: Session, run: RunInfo, image_id: int) -> Story:
         image_id=image_id,
         position=image.position,
         entry=entry_of(image),
-        levels=list(session.scalars(found.order_by(Prediction.sigma))),
+        levels=list(session.scalars(found.order_by(Prediction.level))),
         failure=session.get(Failure, (run.id, image_id)),
         before=neighbours.get(image.position - 1),
         after=neighbours.get(image.position + 1),

@@ -1,4 +1,4 @@
-"""A grid of runs over the same images, and which of them is best at each noise level: models × kernels."""
+"""A sweep of runs over the same images, and which of them is best at each noise level: models × kernels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LESS_IS_BETTER = ("reject_rate",)
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One recipe of the grid, and what its run found."""
+    """One recipe of the sweep, and what its run found."""
 
     run_id: str
     recipe: Recipe
@@ -34,13 +34,13 @@ class Cell:
         """Whether every image of its run is done."""
         return self.report is not None and self.report.complete
 
-    def level(self, sigma: float) -> Level | None:
+    def level(self, value: float) -> Level | None:
         """What was found at a level."""
-        return next((level for level in self.report.levels if level.sigma == sigma), None) if self.report else None
+        return next((level for level in self.report.levels if level.value == value), None) if self.report else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class Sweep:
     """Cells in the order in which they were asked for, and the rate by which they are told apart, one of RATES."""
 
     metric: str
@@ -57,17 +57,17 @@ class Grid:
         """Whether every cell is."""
         return all(cell.complete for cell in self.cells)
 
-    def rate(self, cell: Cell, sigma: float) -> Rate | None:
+    def rate(self, cell: Cell, value: float) -> Rate | None:
         """The rate of a cell at a level."""
-        level = cell.level(sigma)
+        level = cell.level(value)
         return level.rate(self.metric) if level else None
 
-    def best(self, sigma: float) -> list[Cell]:
+    def best(self, value: float) -> list[Cell]:
         """The best cell at a level, or several that are equal; none where there is no choice.
 
         Only complete cells are asked: half a run's images may be its easy ones.
         """
-        found = [(cell, rate.value) for cell in self.cells if cell.complete and (rate := self.rate(cell, sigma))]
+        found = [(cell, rate.value) for cell in self.cells if cell.complete and (rate := self.rate(cell, value))]
         if len(found) < 2:
             return []
         values = [value for _, value in found]
@@ -75,15 +75,15 @@ class Grid:
         return [cell for cell, value in found if value == best]
 
 
-def read_grid(
+def read_sweep(
     session: Session,
     recipes: Mapping[str, Recipe],
     *,
     metric: str,
     interval: Interval = "wilson",
     refused: Mapping[str, str] | None = None,
-) -> Grid:
-    """What the record has of each run of a grid.
+) -> Sweep:
+    """What the record has of each run of a sweep.
 
     Args:
         session: a reading one: all is of one moment.
@@ -93,7 +93,7 @@ def read_grid(
         refused: why no worker could do a run, by its id.
     """
     recorded = set(session.scalars(select(Run.id).where(Run.id.in_(recipes))))
-    return Grid(
+    return Sweep(
         metric=metric,
         interval=interval,
         cells=[
@@ -108,17 +108,17 @@ def read_grid(
     )
 
 
-def to_json(grid: Grid) -> dict[str, Any]:
-    """The grid as plain data: ``{"metric": …, "complete": …, "runs": [{…, "levels": […]}]}``."""
+def to_json(sweep: Sweep) -> dict[str, Any]:
+    """The sweep as plain data: ``{"metric": …, "complete": …, "runs": [{…, "levels": […]}]}``."""
     return {
-        "metric": grid.metric,
-        "interval": grid.interval,
-        "complete": grid.complete,
-        "runs": [_cell_json(grid, cell) for cell in grid.cells],
+        "metric": sweep.metric,
+        "interval": sweep.interval,
+        "complete": sweep.complete,
+        "runs": [_cell_json(sweep, cell) for cell in sweep.cells],
     }
 
 
-def _cell_json(grid: Grid, cell: Cell) -> dict[str, Any]:
+def _cell_json(sweep: Sweep, cell: Cell) -> dict[str, Any]:
     return {
         "id": cell.run_id,
         "name": cell.report and cell.report.run.name,
@@ -128,10 +128,11 @@ def _cell_json(grid: Grid, cell: Cell) -> dict[str, Any]:
         "complete": cell.complete,
         "refused": cell.refused,
         "levels": [
-            {"sigma": sigma, "predicted": level.predicted, "pending": level.pending}
-            | rate_json(grid.metric, grid.rate(cell, sigma))
-            | {"best": cell in grid.best(sigma)}
-            for sigma in grid.levels
-            if (level := cell.level(sigma))
+            cell.recipe.level_fields(value)
+            | {"predicted": level.predicted, "pending": level.pending}
+            | rate_json(sweep.metric, sweep.rate(cell, value))
+            | {"best": cell in sweep.best(value)}
+            for value in sweep.levels
+            if (level := cell.level(value))
         ],
     }

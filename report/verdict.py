@@ -47,13 +47,13 @@ def _with_shares(levels: list[Level]) -> str:
     said = []
     for level in levels:
         point = level.point("majority")
-        shares = [_share(rate and rate.value) for rate in (point.accuracy, point.rival)]
-        said.append(f"σ = {level.sigma:g} ({' against '.join(shares)})")
+        shares = [_share(rate and rate.value) for rate in (point.accuracy, point.thresholding)]
+        said.append(f"σ = {level.value:g} ({' against '.join(shares)})")
     return ", ".join(said)
 
 
 def _names(levels: list[Level]) -> str:
-    return ", ".join(f"σ = {level.sigma:g}" for level in levels)
+    return ", ".join(f"σ = {level.value:g}" for level in levels)
 
 
 def _share(value: float | None) -> str:
@@ -62,7 +62,7 @@ def _share(value: float | None) -> str:
 
 def _of_unlabelled(levels: list[Level]) -> str:
     agreement = ", ".join(
-        f"σ = {level.sigma:g} ({_share(level.unanimous_rate and level.unanimous_rate.value)}, "
+        f"σ = {level.value:g} ({_share(level.unanimous_rate and level.unanimous_rate.value)}, "
         f"{_share(level.reject_rate and level.reject_rate.value)})"
         for level in levels
     )

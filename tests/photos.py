@@ -37,7 +37,7 @@ def record_photos(engine: Engine) -> str:
     found = [
         Predicted(
             image_id=ids[row["path"]],
-            sigma=float(row["sigma"]),
+            level=float(row["level"]),
             **{f"label_{view}": int(row[f"label_{view}"]) for view in ("ns", "ss", "ds")},
             **{f"confidence_{view}": float(row[f"confidence_{view}"]) for view in ("ns", "ss", "ds")},
             label_maj=int(row["label_maj"]) if row["label_maj"] else None,

@@ -64,7 +64,7 @@ def all_image_ids(session: Session) -> list[int]:
 def predicted(image_id: int, sigma: float, ns: int, ss: int, ds: int, voted: int | None) -> Predicted:
     return Predicted(
         image_id=image_id,
-        sigma=sigma,
+        level=sigma,
         label_ns=ns,
         confidence_ns=0.5,
         label_ss=ss,

@@ -109,11 +109,11 @@ def test_the_reports_counts_come_out_of_the_rows_again(engine: Engine, database_
     for run_id in (by_hand(engine), record_photos(engine)):
         levels = smoothvote.report(run_id, database_url=database_url).levels
         rows = smoothvote.rows(run_id, database_url=database_url)
-        of_level = rows.groupby("sigma")
+        of_level = rows.groupby("level")
         known = rows.label.notna()
 
         def count(condition: "pandas.Series[bool]", rows: pandas.DataFrame = rows) -> "pandas.Series[int]":
-            return condition.fillna(False).groupby(rows.sigma).sum()
+            return condition.fillna(False).groupby(rows.level).sum()
 
         recomputed = {
             "predicted": of_level.size(),
@@ -139,7 +139,7 @@ def test_the_reports_counts_come_out_of_the_rows_again(engine: Engine, database_
 
 def test_nulls_are_nulls_and_columns_are_of_types_that_have_them(engine: Engine, database_url: str) -> None:
     rows = smoothvote.rows(by_hand(engine), database_url=database_url)
-    kinds = {"label": "Int64", "label_maj": "Int64", "sigma": "float64", "confidence_ns": "float64", "saved": "boolean"}
+    kinds = {"label": "Int64", "label_maj": "Int64", "level": "float64", "confidence_ns": "float64", "saved": "boolean"}
     assert {name: str(rows[name].dtype) for name in kinds} == kinds
     assert pandas.api.types.is_string_dtype(rows.path)
     assert (rows.label_name == rows.label_maj_name).sum() == (rows.outcome == "right").sum() == 4
@@ -147,14 +147,14 @@ def test_nulls_are_nulls_and_columns_are_of_types_that_have_them(engine: Engine,
     rejected = rows[rows.outcome == "rejected"]
     assert rejected.label_maj.isna().all()
     assert len(rejected) == 3
-    assert rows[rows.sigma.isna()].path.tolist() == ["5.jpg"]
+    assert rows[rows.level.isna()].path.tolist() == ["5.jpg"]
 
 
 def test_rows_of_a_level_an_outcome_or_some_columns(engine: Engine, database_url: str) -> None:
     by_hand(engine)
     assert len(smoothvote.rows(level=0.25, database_url=database_url)) == 5
-    saved = smoothvote.rows(outcome="saved", columns=["sigma", "path"], database_url=database_url)
-    assert (list(saved), saved.values.tolist()) == (["sigma", "path"], [[0.25, "1.jpg"]])
+    saved = smoothvote.rows(outcome="saved", columns=["level", "path"], database_url=database_url)
+    assert (list(saved), saved.values.tolist()) == (["level", "path"], [[0.25, "1.jpg"]])
     with pytest.raises(WrongUse, match="no column 'vote'"):
         smoothvote.rows(columns=["vote"], database_url=database_url)
     none = smoothvote.rows(outcome="skipped", database_url=database_url)
@@ -177,7 +177,7 @@ def test_a_report_is_what_the_command_shows(engine: Engine, database_url: str) -
     exact = smoothvote.report(RUN, interval="clopper-pearson", database_url=database_url).levels.loc[0]
     assert exact.acc_ns_low < wilson[0]
     assert {"vote", "confidence"} == set(report.risk_coverage.by)
-    ends = report.risk_coverage.groupby(["sigma", "by"]).last()
+    ends = report.risk_coverage.groupby(["level", "by"]).last()
     assert (ends.coverage == 1).all()
     assert ends.risk[0.25, "confidence"] == pytest.approx(1 - report.levels.acc_ns[0.25])
 

@@ -84,7 +84,7 @@ def shown(one_engine: Engine) -> Comparison:
 
 def test_counts_and_differences_are_those_of_a_hand_count(found: Comparison) -> None:
     calm = found.levels[0]
-    assert (calm.sigma, calm.both, calm.only_first, calm.only_second, calm.labelled) == (0, 8, 0, 0, 7)
+    assert (calm.level, calm.both, calm.only_first, calm.only_second, calm.labelled) == (0, 8, 0, 0, 7)
     by_hand = {  # right in the first, the second, only the first, only the second, of
         "ns": (5, 6, 0, 1, 7),
         "ss": (3, 4, 1, 2, 7),
@@ -157,7 +157,7 @@ def test_only_levels_that_both_have_are_compared(engine: Engine) -> None:
     finish_all(engine, first)
     fill(engine, second, {0.25: [RIGHT, RIGHT], 0.5: [RIGHT, RIGHT]})
     found = compared(engine, first, second)
-    assert [(level.sigma, level.both) for level in found.levels] == [(0.25, 2)]
+    assert [(level.level, level.both) for level in found.levels] == [(0.25, 2)]
     assert found.differences == [Difference("levels", (0.0, 0.25), (0.25, 0.5))]
     assert "differences: levels 0,0.25 → 0.25,0.5" in headlines(found)
 
@@ -273,7 +273,9 @@ def test_json_has_the_fields_that_scripts_read(shown: Comparison) -> None:
 
 def test_every_format_has_a_line_a_level_and_view(shown: Comparison) -> None:
     lines = format_comparison_of_runs(shown, "csv").splitlines()
-    assert lines[0].startswith("sigma,of,both,first_missing,second_missing,images,first,first_low,first_high,second,")
+    assert lines[0].startswith(
+        "level,sigma,of,both,first_missing,second_missing,images,first,first_low,first_high,second,"
+    )
     assert [line.split(",")[1] for line in lines[1:]] == ["ns", "ss", "ds", "maj", "reject"] * 2
     table = format_comparison_of_runs(shown, "table")
     assert "│ 0.4286 [0.158, 0.750] │ 0.5714 [0.250, 0.842] │" in table

@@ -102,10 +102,10 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def test_every_row_says_what_a_hand_count_gives(engine: Engine) -> None:
     found = lines(engine, record_by_hand(engine))
-    assert [tuple(row[name] for name in ("path", "sigma", "outcome", "saved", "lost")) for row in found] == EXPECTED
+    assert [tuple(row[name] for name in ("path", "level", "outcome", "saved", "lost")) for row in found] == EXPECTED
     assert found[2] == {
         "path": "1.jpg",
-        "sigma": 0.0,
+        "level": 0.0,
         "label": 1,
         "label_name": "goldfish",
         "label_ns": 1,
@@ -137,7 +137,7 @@ def test_rows_are_the_same_however_many_are_read_at_once(engine: Engine, monkeyp
         monkeypatch.setattr(rows, "PAGE", size)
         monkeypatch.setattr(frames, "GROUP", size)
         found = lines(engine, run_id)
-        assert [tuple(row[name] for name in ("path", "sigma", "outcome", "saved", "lost")) for row in found] == EXPECTED
+        assert [tuple(row[name] for name in ("path", "level", "outcome", "saved", "lost")) for row in found] == EXPECTED
         assert parquet.read_table(io.BytesIO(exported(engine, run_id, form="parquet"))).to_pylist() == found
 
 
@@ -170,7 +170,7 @@ def test_an_export_is_of_one_moment_whatever_is_written_meanwhile(
 def test_parquet_has_the_columns_types_and_nulls_of_the_rows(engine: Engine) -> None:
     run_id = record_by_hand(engine)
     table = parquet.read_table(io.BytesIO(exported(engine, run_id, form="parquet")))
-    names = {"path": "string", "sigma": "double", "label_maj": "int64", "confidence_ns": "double", "saved": "bool"}
+    names = {"path": "string", "level": "double", "label_maj": "int64", "confidence_ns": "double", "saved": "bool"}
     assert {name: str(table.schema.field(name).type) for name in names} == names
     assert table.column_names == list(COLUMNS)
     assert table.to_pylist() == lines(engine, run_id)
@@ -209,7 +209,7 @@ def test_what_is_not_there_is_said(engine: Engine) -> None:
         ({"level": 0.3}, "has no level 0.3; it has 0, 0.25"),
         ({"outcome": "good"}, "there is no outcome 'good'; there are right, wrong, rejected, unlabelled, failed"),
         ({"outcome": "failed", "level": 0.25}, "ask for the outcome without a level"),
-        ({"columns": ["path", "vote"]}, "there is no column 'vote'; there are path, sigma"),
+        ({"columns": ["path", "vote"]}, "there is no column 'vote'; there are path, level"),
         ({"columns": []}, "name at least one column"),
     ]
     with reading(engine) as session:
@@ -226,7 +226,7 @@ NAMES = ["=1+1.jpg", "+a", "-a", "@eaDir/a.jpg", "\tb", "\rb", "'c", "d'=.jpg", 
 
 def test_no_spreadsheet_takes_a_name_for_a_formula_and_the_name_can_be_had_back() -> None:
     out = io.BytesIO()
-    write([{"path": NAMES, "sigma": [-1.5] * len(NAMES)}], {"path": str, "sigma": float}, "csv", out)
+    write([{"path": NAMES, "level": [-1.5] * len(NAMES)}], {"path": str, "level": float}, "csv", out)
     cells = [row["path"] for row in csv.DictReader(io.StringIO(out.getvalue().decode(), newline=""))]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert [cell.removeprefix("'") for cell in cells] == NAMES
@@ -249,7 +249,7 @@ def test_json_and_parquet_have_names_as_they_are() -> None:
 def test_a_summary_has_a_row_a_level_with_every_figure_of_the_report(engine: Engine) -> None:
     run_id = record_by_hand(engine)
     calm, noisy = lines(engine, run_id, "summary")
-    by_hand = {"run_id": run_id, "sigma": 0.0, "expected": 5, "predicted": 4, "failed": 1, "skipped": 0, "pending": 0}
+    by_hand = {"run_id": run_id, "level": 0.0, "expected": 5, "predicted": 4, "failed": 1, "skipped": 0, "pending": 0}
     by_hand |= {"labelled": 3, "acc_ns_hits": 2, "acc_ns_of": 3, "acc_maj_hits": 1, "acc_maj_of": 2}
     by_hand |= {"reject_rate": 0.25, "saved": 0, "lost": 1, "maj_less_ns_only_first": 1, "maj_less_ns_only_second": 0}
     assert {name: calm[name] for name in by_hand} == by_hand

@@ -81,7 +81,7 @@ def run(session: Session, run_id: str) -> RunInfo:
 def test_saved_and_lost_are_what_the_vote_changed(
     session: Session, run: RunInfo, sigma: float | None, outcome: outcomes.Wanted, paths: list[str]
 ) -> None:
-    assert [image.path for image in images(session, run, sigma=sigma, outcome=outcome)] == paths
+    assert [image.path for image in images(session, run, level=sigma, outcome=outcome)] == paths
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,12 @@ def test_images_come_level_by_level_in_the_datasets_order_however_many_are_read_
     session: Session, run: RunInfo, span: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outcomes, "SPAN", span)
-    assert [(image.path, image.sigma) for image in images(session, run)] == ALL
+    assert [(image.path, image.level) for image in images(session, run)] == ALL
 
 
 @pytest.mark.parametrize("limit", [1, 6, 11, 12, 100])
 def test_a_limit_cuts_the_list_and_changes_nothing_else(session: Session, run: RunInfo, limit: int) -> None:
-    assert [(image.path, image.sigma) for image in images(session, run, limit=limit)] == ALL[:limit]
+    assert [(image.path, image.level) for image in images(session, run, limit=limit)] == ALL[:limit]
 
 
 def test_csv_and_jsonl_say_the_same_and_a_table_names_the_classes(session: Session, run: RunInfo) -> None:
@@ -136,10 +136,10 @@ def test_csv_and_jsonl_say_the_same_and_a_table_names_the_classes(session: Sessi
 def test_a_list_in_lines_begins_before_its_images_are_all_there() -> None:
     def endless() -> Iterator[ImageOutcome]:
         while True:
-            yield ImageOutcome(path='a, "b"\nc.jpg', sigma=0.5, outcome="right", label=1)
+            yield ImageOutcome(path='a, "b"\nc.jpg', level=0.5, outcome="right", label=1)
 
     lines = format_images(endless(), "csv", {})
-    assert next(lines).startswith("path,sigma,outcome,label,")
+    assert next(lines).startswith("path,level,outcome,label,")
     assert next(lines) == next(lines) == '"a, ""b""\nc.jpg",0.5,right,1,,,,,,,,,'
     assert json.loads(next(iter(format_images(endless(), "jsonl", {}))))["path"] == 'a, "b"\nc.jpg'
 
@@ -174,6 +174,6 @@ def test_two_classes_of_one_name_are_told_apart_by_index() -> None:
 
 
 def test_a_path_that_a_spreadsheet_would_run_is_text_in_csv() -> None:
-    outcome = ImageOutcome(path='=cmd|"x"\r.jpg', sigma=0.25, outcome="right", label=1)
+    outcome = ImageOutcome(path='=cmd|"x"\r.jpg', level=0.25, outcome="right", label=1)
     lines = list(format_images([outcome], "csv", {}))
     assert lines[1].startswith('"\'=cmd|""x""\r.jpg",0.25,right,1,,')

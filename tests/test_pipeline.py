@@ -55,7 +55,7 @@ def test_a_label_is_the_largest_output_and_its_softmax_probability() -> None:
     found = next(predict([(4, source(flat(0.2, 0.9, 0.1)))], CALM, classifier(ByBrightness())))
     row = found.predicted[0]
     expected = math.exp(0.9) / (math.exp(0.2) + math.exp(0.9) + math.exp(0.1))
-    assert (row.image_id, row.sigma, row.label_ns, row.label_ss, row.label_ds, row.label_maj) == (4, 0, 1, 1, 1, 1)
+    assert (row.image_id, row.level, row.label_ns, row.label_ss, row.label_ds, row.label_maj) == (4, 0, 1, 1, 1, 1)
     assert row.confidence_ns == pytest.approx(expected, abs=1e-6)
 
 
@@ -78,7 +78,7 @@ def test_every_image_has_a_row_a_level() -> None:
     recipe = make_recipe(levels=(0.5, 0, 0.1), resize=8, crop=8)
     images = [(number, source(torch.rand(3, 10, 14))) for number in range(7)]
     rows = [row for found in predict(images, recipe, classifier(ByBrightness())) for row in found.predicted]
-    assert sorted((row.image_id, row.sigma) for row in rows) == [(n, s) for n in range(7) for s in (0, 0.1, 0.5)]
+    assert sorted((row.image_id, row.level) for row in rows) == [(n, s) for n in range(7) for s in (0, 0.1, 0.5)]
 
 
 def _rows(recipe: Recipe, numbers: range, batch_size: int) -> list[object]:

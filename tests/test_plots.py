@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from db.errors import WrongUse
 from db.runs import find_run
 from db.session import reading
+from report.names import SHOWN
 from report.plots.rates import LINES, plot_report, plot_risk_coverage
 from report.report import report
-from report.report_text import SHOWN
 
 
 @pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")])
@@ -28,7 +28,7 @@ def test_a_report_is_drawn_in_each_format_complete_or_not(
 
 def test_lines_can_be_told_apart_in_grey() -> None:
     assert len({(marker, dash) for _, marker, dash in LINES.values()}) == len(LINES)
-    assert set(LINES) == {*SHOWN, "rival"}
+    assert set(LINES) == {*SHOWN, "thresholding"}
 
 
 def test_the_picture_is_of_a_size_for_print(engine: Engine, tmp_path: Path) -> None:

@@ -141,7 +141,9 @@ def test_json_has_the_fields_that_scripts_read(found: Report) -> None:
 
 def test_csv_has_a_row_a_level(found: Report) -> None:
     lines = format_report(found, "csv").splitlines()
-    assert lines[0].startswith("sigma,expected,predicted,failed,skipped,pending,labelled,acc_ns,acc_ns_low,acc_ns_high")
+    assert lines[0].startswith(
+        "level,sigma,expected,predicted,failed,skipped,pending,labelled,acc_ns,acc_ns_low,acc_ns_high"
+    )
     assert lines[1].startswith("0.0,7,5,1,1,0,4,0.75,")
     assert len(lines) == 3
 
@@ -193,7 +195,7 @@ def test_a_rate_opens_onto_its_images(
     engine: Engine, run_id: str, sigma: float | None, outcome: str, paths: list[str]
 ) -> None:
     with reading(engine) as session:
-        listed = images(session, find_run(session, run_id), sigma=sigma, outcome=outcome)  # type: ignore[arg-type]
+        listed = images(session, find_run(session, run_id), level=sigma, outcome=outcome)  # type: ignore[arg-type]
         assert [image.path for image in listed] == paths
 
 
@@ -201,13 +203,13 @@ def test_all_images_are_listed_once_a_level_and_failures_once(engine: Engine, ru
     with reading(engine) as session:
         assert len(list(images(session, find_run(session, run_id)))) == 5 * len(LEVELS) + 2
         with pytest.raises(WrongUse, match=r"has no level 0\.5; it has 0, 0\.25"):
-            list(images(session, find_run(session, run_id), sigma=0.5))
+            list(images(session, find_run(session, run_id), level=0.5))
 
 
 def test_the_views_for_people_with_psql_agree_with_the_report(engine: Engine, run_id: str, found: Report) -> None:
     with reading(engine) as session:
-        levels = session.execute(text("SELECT * FROM levels ORDER BY sigma")).mappings().all()
-        outcomes = session.execute(text("SELECT path, outcome FROM outcomes WHERE sigma = 0 ORDER BY path")).all()
+        levels = session.execute(text("SELECT * FROM levels ORDER BY level")).mappings().all()
+        outcomes = session.execute(text("SELECT path, outcome FROM outcomes WHERE level = 0 ORDER BY path")).all()
     for row, level in zip(levels, found.levels, strict=True):
         assert (row["predicted"], row["labelled"]) == (level.predicted, level.labelled)
         for name in ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rate"):

@@ -112,7 +112,7 @@ def test_the_pictures_are_what_the_model_saw_when_it_said_what_is_stored(
     drawn = Pictures(settings).views(run, found.entry, sigma)
     assert (drawn.shape, drawn.dtype) == ((3, 224, 224, 3), np.uint8)
     answers = classifier.predict(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
-    row = next(row for row in found.levels if row.sigma == sigma)
+    row = next(row for row in found.levels if row.level == sigma)
     assert list(answers.labels) == [row.label_ns, row.label_ss, row.label_ds]
     # A picture has 8 bits: the confidences move a little.
     stored = [row.confidence_ns, row.confidence_ss, row.confidence_ds]

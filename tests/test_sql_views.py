@@ -57,7 +57,7 @@ def by_hand(engine: Engine) -> str:
 
 def test_outcomes_says_of_each_image_what_became_of_it(engine: Engine) -> None:
     by_hand(engine)
-    found = query(engine, "SELECT path, outcome, saved, lost, votes FROM outcomes WHERE sigma = 0 ORDER BY position")
+    found = query(engine, "SELECT path, outcome, saved, lost, votes FROM outcomes WHERE level = 0 ORDER BY position")
     assert [tuple(row.values()) for row in found] == [
         ("0.jpg", "right", 0, 0, 3),
         ("1.jpg", "right", 1, 0, 2),
@@ -69,11 +69,11 @@ def test_outcomes_says_of_each_image_what_became_of_it(engine: Engine) -> None:
 
 def test_levels_says_what_the_report_says(engine: Engine) -> None:
     for run_id in (by_hand(engine), record_photos(engine)):
-        found = query(engine, "SELECT * FROM levels WHERE run_id = :run ORDER BY sigma", run=run_id)
+        found = query(engine, "SELECT * FROM levels WHERE run_id = :run ORDER BY level", run=run_id)
         with reading(engine) as session:
             wanted = report(session, find_run(session, run_id)).levels
         for row, level in zip(found, wanted, strict=True):
-            for name in ("sigma", "expected", "predicted", "failed", "skipped", "pending", "labelled", "saved", "lost"):
+            for name in ("level", "expected", "predicted", "failed", "skipped", "pending", "labelled", "saved", "lost"):
                 assert row[name] == getattr(level, name), name
             for name in RATES:
                 rate = level.rate(name)
@@ -94,7 +94,7 @@ def test_without_labels_there_are_rejects_and_no_accuracies(engine: Engine) -> N
 
 def test_agreement_classes_and_confusions_count_the_same_images(engine: Engine) -> None:
     by_hand(engine)
-    at_rest = "WHERE sigma = 0"
+    at_rest = "WHERE level = 0"
     found = query(
         engine, f"SELECT votes, images, labelled, right_ns, right_maj FROM agreement {at_rest} ORDER BY votes"
     )
@@ -130,21 +130,21 @@ def test_a_run_that_has_not_begun_and_one_that_is_cancelled_are_in_progress(engi
 
 def test_views_of_an_older_version_are_brought_up_to_date(engine: Engine) -> None:
     by_hand(engine)
-    before = query(engine, "SELECT * FROM levels ORDER BY sigma")
+    before = query(engine, "SELECT * FROM levels ORDER BY level")
     with writing(engine) as session:
         for name in reversed(VIEWS):
             session.execute(text(f"DROP VIEW {name}"))
         session.execute(text("CREATE VIEW outcomes AS " + OLDER_OUTCOMES))
-        session.execute(text("CREATE VIEW of_mine AS SELECT sigma, outcome FROM outcomes"))
+        session.execute(text("CREATE VIEW of_mine AS SELECT level, outcome FROM outcomes"))
         for statement in statements(engine.dialect.name):
             session.execute(text(statement))
-    assert query(engine, "SELECT * FROM levels ORDER BY sigma") == before
+    assert query(engine, "SELECT * FROM levels ORDER BY level") == before
     assert len(query(engine, "SELECT * FROM of_mine")) == 10
 
 
 #: As version 0.1.0 had it.
 OLDER_OUTCOMES = """
-SELECT p.run_id, r.name AS run_name, p.sigma, i.path, i.label,
+SELECT p.run_id, r.name AS run_name, p.level, i.path, i.label,
        p.label_ns, p.confidence_ns, p.label_ss, p.confidence_ss, p.label_ds, p.confidence_ds, p.label_maj,
        CASE WHEN p.label_maj IS NULL THEN 'rejected' ELSE 'wrong' END AS outcome
 FROM predictions p JOIN runs r ON r.id = p.run_id JOIN images i ON i.id = p.image_id
@@ -171,6 +171,6 @@ def test_the_page_describes_every_view_and_column(engine: Engine) -> None:
         described = [
             word for cells in re.findall(r"^\| (`.*?) \|", section, re.M) for word in re.findall(r"`(\w+)`", cells)
         ]
-        common = {"run_id", "run_name", "sigma"}
+        common = {"run_id", "run_name", "level"}
         columns = query(engine, f"SELECT * FROM {name} LIMIT 1")[0]
         assert sorted(columns.keys() - common) == sorted(described), name

@@ -22,11 +22,11 @@ from db.runs import list_runs
 from db.session import open_engine, reading
 from db.settings import Settings
 from producer.submit import submit
-from producer.sweep import grid_of
-from report.plots.heat_map import plot_grid
+from producer.sweep import recipes_of
+from report.plots.heat_map import plot_sweep
 from report.report import RATES
-from report.sweep import Grid, read_grid, to_json
-from report.sweep_text import format_grid, headline, legend
+from report.sweep import Sweep, read_sweep, to_json
+from report.sweep_text import format_sweep, headline, legend
 from smoothvote import front_door
 
 MODEL = "efficientnet_lite0"
@@ -41,7 +41,7 @@ def cell(size: int, sigma: float, model: str = MODEL) -> Recipe:
 
 def test_a_grid_is_each_model_with_each_kernel_in_the_order_given() -> None:
     models = [make_recipe(model=name, seed=3) for name in ("timm/b", "timm/a")]
-    made = grid_of(models, (5.0, 3.0), (1.5,))
+    made = recipes_of(models, (5.0, 3.0), (1.5,))
     assert [(recipe.model, recipe.kernel_size, recipe.kernel_sigma) for recipe in made] == [
         ("timm/b", 5, 1.5),
         ("timm/b", 3, 1.5),
@@ -49,7 +49,7 @@ def test_a_grid_is_each_model_with_each_kernel_in_the_order_given() -> None:
         ("timm/a", 3, 1.5),
     ]
     assert {recipe.seed for recipe in made} == {3}
-    assert grid_of(models, (), ()) == models
+    assert recipes_of(models, (), ()) == models
 
 
 def fill(engine: Engine, run_id: str, right: dict[float, int], rejected: int = 0) -> None:
@@ -89,13 +89,13 @@ def example(engine: Engine) -> dict[str, Recipe]:
     return recipes | {half: HALF, MISSING.run_id("f" * 64): MISSING}
 
 
-def grid(engine: Engine, recipes: dict[str, Recipe], metric: str, refused: Sequence[Recipe] = ()) -> Grid:
+def grid(engine: Engine, recipes: dict[str, Recipe], metric: str, refused: Sequence[Recipe] = ()) -> Sweep:
     reasons = {recipe.run_id("f" * 64): "its weights are not here" for recipe in refused}
     with reading(engine) as session:
-        return read_grid(session, recipes, metric=metric, refused=reasons)
+        return read_sweep(session, recipes, metric=metric, refused=reasons)
 
 
-def best(found: Grid, sigma: float) -> list[tuple[int, float]]:
+def best(found: Sweep, sigma: float) -> list[tuple[int, float]]:
     return [(cell.recipe.kernel_size, cell.recipe.kernel_sigma) for cell in found.best(sigma)]
 
 
@@ -128,13 +128,13 @@ def one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def shown(one_engine: Engine) -> Grid:
+def shown(one_engine: Engine) -> Sweep:
     return grid(one_engine, example(one_engine), "acc_maj_overall", refused=[MISSING])
 
 
-def test_a_table_marks_the_best_and_warns_of_it(shown: Grid) -> None:
+def test_a_table_marks_the_best_and_warns_of_it(shown: Sweep) -> None:
     assert headline(shown) == "Acc Maj overall of 5 runs on images (4 images): INCOMPLETE: 3 of 5 runs are complete"
-    said = format_grid(shown, "table")
+    said = format_sweep(shown, "table")
     rows = [[part.strip() for part in line.strip("│").split("│")] for line in said.splitlines() if "×" in line]
     assert [row[4:] for row in rows] == [
         ["0", "0.7500 .30–.95 *", "0.2500 .05–.70"],
@@ -146,38 +146,38 @@ def test_a_table_marks_the_best_and_warns_of_it(shown: Grid) -> None:
     assert "Who picks the best of many picks luck with it" in said.replace("\n", " ")
 
 
-def test_every_format_has_each_run(shown: Grid) -> None:
-    assert len(format_grid(shown, "csv").splitlines()) == 1 + 5 * len(LEVELS)
-    data = json.loads(format_grid(shown, "json"))
+def test_every_format_has_each_run(shown: Sweep) -> None:
+    assert len(format_sweep(shown, "csv").splitlines()) == 1 + 5 * len(LEVELS)
+    data = json.loads(format_sweep(shown, "json"))
     assert data == to_json(shown)
     assert (data["metric"], data["complete"]) == ("acc_maj_overall", False)
     first, *_, last = data["runs"]
     assert first["levels"][0]["acc_maj_overall_count"] == [3, 4]
     assert [level["best"] for level in first["levels"]] == [True, False]
     assert (last["refused"], last["levels"], last["name"]) == ("its weights are not here", [], None)
-    assert len([line for line in format_grid(shown, "markdown").splitlines() if line.startswith("|")]) == 2 + 5
-    latex = format_grid(shown, "latex")
+    assert len([line for line in format_sweep(shown, "markdown").splitlines() if line.startswith("|")]) == 2 + 5
+    latex = format_sweep(shown, "latex")
     assert latex.count(r"\\") == 1 + 5
     assert r"3$\times$3" in latex
     assert r"\toprule" in latex
 
 
-def test_heat_maps_have_a_panel_a_model_and_level_and_the_figures_in_it(shown: Grid, tmp_path: Path) -> None:
-    plot_grid(shown, tmp_path / "a.svg")
+def test_heat_maps_have_a_panel_a_model_and_level_and_the_figures_in_it(shown: Sweep, tmp_path: Path) -> None:
+    plot_sweep(shown, tmp_path / "a.svg")
     drawn = (tmp_path / "a.svg").read_text()
     assert drawn.count("<!-- 0.750* -->") == 2
     assert drawn.count("<!-- 1.000 -->") == 2
     for said in ("resnet18", "efficientnet_lite0", "3×3", "–"):
         assert f"<!-- {said}" in drawn
     with pytest.raises(WrongUse, match="--plot"):
-        plot_grid(shown, tmp_path / "a.jpg")
+        plot_sweep(shown, tmp_path / "a.jpg")
 
 
 def test_a_grid_of_which_nothing_is_recorded_is_printed_and_drawn(one_engine: Engine, tmp_path: Path) -> None:
     empty = grid(one_engine, {"0" * 16: MISSING}, "acc_maj")
     for form in FORMATS.choices:
-        assert format_grid(empty, form)
-    plot_grid(empty, tmp_path / "a.png")
+        assert format_sweep(empty, form)
+    plot_sweep(empty, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -15,7 +15,7 @@ from db.runs import RunInfo, find_run
 from db.session import reading, writing
 from db.store import Failed, Predicted
 from db.tables import Image, Prediction, Summary
-from db.tally import Rival, count, summarise, tallies, unsummarised
+from db.tally import Thresholding, count, summarise, tallies, unsummarised
 from producer.dispatch import summarise_all
 from report.report import Report, report
 from worker.vote import majority
@@ -32,7 +32,7 @@ EXAMPLE = counter()
 def predict(image_id: int, sigma: float, views: tuple[int, float, int, float, int, float]) -> Predicted:
     ns, sure_ns, ss, sure_ss, ds, sure_ds = views
     return Predicted(
-        image_id=image_id, sigma=sigma, label_ns=ns, confidence_ns=sure_ns, label_ss=ss, confidence_ss=sure_ss,
+        image_id=image_id, level=sigma, label_ns=ns, confidence_ns=sure_ns, label_ss=ss, confidence_ss=sure_ss,
         label_ds=ds, confidence_ds=sure_ds, label_maj=majority(ns, ss, ds),
     )  # fmt: skip
 
@@ -76,10 +76,10 @@ def plainly(rows: pd.DataFrame) -> dict[str, object]:
     sure = named.sort_values(["confidence_ns", "image_id"], ascending=[False, True]).index
     accepted, unanimous = named.label_maj.notna(), agree[named.index]
 
-    def rival(taken: pd.Series) -> Rival:
+    def rival(taken: pd.Series) -> Thresholding:
         kept = sure[: int(taken.sum())]
         vote = right["maj"] & taken
-        return Rival(int(right["ns"][kept].sum()), int((right["ns"] & vote)[kept].sum()))
+        return Thresholding(int(right["ns"][kept].sum()), int((right["ns"] & vote)[kept].sum()))
 
     return {
         "predicted": len(rows),
@@ -94,8 +94,8 @@ def plainly(rows: pd.DataFrame) -> dict[str, object]:
         "right_unanimous": int((right["ns"] & unanimous).sum()),
         "right_fallback": int((right["ns"] & ~accepted).sum()),
         **{f"both_{view}": int((right["ns"] & right[view]).sum()) for view in ("ss", "ds", "maj")},
-        "rival_majority": rival(accepted),
-        "rival_unanimous": rival(unanimous),
+        "thresholding_majority": rival(accepted),
+        "thresholding_unanimous": rival(unanimous),
     }
 
 
@@ -107,17 +107,17 @@ def test_any_rows_are_counted_alike_by_either_database_and_by_pandas(
     run = make_run(engine, found, f"example {next(EXAMPLE)}", pending=pending)
     with reading(engine) as session:
         counted, reported = count(session, run), report(session, run)
-    rows = frame(engine, run) if counted else pd.DataFrame({"sigma": []})
-    assert set(counted) == set(rows.sigma)
+    rows = frame(engine, run) if counted else pd.DataFrame({"level": []})
+    assert set(counted) == set(rows.level)
     for sigma, tally in counted.items():
-        expected = plainly(rows[rows.sigma == sigma])
+        expected = plainly(rows[rows.level == sigma])
         assert {name: getattr(tally, name) for name in expected} == expected
         check_curve(tally.curve_confidence, tally.labelled, tally.right_ns)
         check_curve(tally.curve_vote, tally.labelled, tally.right_maj + tally.right_fallback)
     check(reported, found, pending)
     summarise(engine, run)
     with reading(engine) as session:
-        kept = session.scalars(select(Summary.sigma).where(Summary.run_id == run.id)).all()
+        kept = session.scalars(select(Summary.level).where(Summary.run_id == run.id)).all()
         assert set(kept) == (set() if pending else set(counted)), "of a complete run, and of no other"
         assert report(session, run) == reported == report(session, run, stored=False)
 
@@ -138,11 +138,13 @@ def check(found: Report, images: list[tuple], pending: int) -> None:  # type: ig
         assert level.pending == pending
         rates = [getattr(level, name) for name in vars(level) if name.startswith(("acc_", "agree_"))]
         rates += [level.reject_rate, level.coverage, level.unanimous_rate]
-        rates += [rate for point in level.operating_points for rate in (point.coverage, point.accuracy, point.rival)]
+        rates += [
+            rate for point in level.operating_points for rate in (point.coverage, point.accuracy, point.thresholding)
+        ]
         for rate in filter(None, rates):
             assert 0 <= rate.low <= rate.value <= rate.high <= 1
             assert 0 <= rate.hits <= rate.of
-        for tested in [*level.against_ns.values(), *(point.against_rival for point in level.operating_points)]:
+        for tested in [*level.against_ns.values(), *(point.against_thresholding for point in level.operating_points)]:
             assert (tested is None) == (level.labelled == 0)
             if tested:
                 assert 0 <= tested.pair.p <= tested.p_holm <= 1
@@ -173,18 +175,18 @@ def test_the_rival_accepts_as_many_as_the_vote_those_of_which_ns_is_surest(engin
     at = {point.name: point for point in calm.operating_points}
     # 2 of 3 agree: the vote takes images 1, 2, 4 and has 1, 4 right; the rival takes 1, 2, 3 and has 1, 3 right.
     assert at["majority"].accuracy is not None
-    assert at["majority"].rival is not None
-    assert at["majority"].accuracy[:2] == at["majority"].rival[:2] == (2, 3)
-    assert at["majority"].against_rival is not None
-    assert at["majority"].against_rival.pair[:3] == (1, 1, 4)
+    assert at["majority"].thresholding is not None
+    assert at["majority"].accuracy[:2] == at["majority"].thresholding[:2] == (2, 3)
+    assert at["majority"].against_thresholding is not None
+    assert at["majority"].against_thresholding.pair[:3] == (1, 1, 4)
     # 3 of 3 agree: image 1 alone, for both. Always: the vote has 1, 3 (by ns) and 4; ns alone has 1 and 3.
     assert at["unanimous"].accuracy is not None
     assert at["unanimous"].accuracy[:2] == (1, 1)
     assert at["always"].accuracy is not None
-    assert at["always"].rival is not None
-    assert (at["always"].accuracy[:2], at["always"].rival[:2]) == ((3, 4), (2, 4))
-    assert at["always"].against_rival is not None
-    assert at["always"].against_rival.pair[:3] == (0, 1, 4), "image 4 is right for the vote alone"
+    assert at["always"].thresholding is not None
+    assert (at["always"].accuracy[:2], at["always"].thresholding[:2]) == ((3, 4), (2, 4))
+    assert at["always"].against_thresholding is not None
+    assert at["always"].against_thresholding.pair[:3] == (0, 1, 4), "image 4 is right for the vote alone"
     assert (calm.saved, calm.lost) == (1, 1)
     # Risk as the threshold falls: right, wrong, right, wrong.
     assert calm.curve_confidence == [(0.25, 0.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3)), (1.0, 0.5)]
@@ -199,8 +201,8 @@ def test_of_two_confidences_that_are_counted_in_one_step_the_higher_is_taken(eng
     run = make_run(engine, images[::-1] if turned else images, "one step")
     with reading(engine) as session:
         point = report(session, run).levels[0].point("majority")
-    assert point.rival is not None
-    assert point.rival[:2] == (0, 1), "the image that the vote takes as well, and gets wrong"
+    assert point.thresholding is not None
+    assert point.thresholding[:2] == (0, 1), "the image that the vote takes as well, and gets wrong"
 
 
 def test_saved_is_what_the_vote_gets_right_and_lost_what_it_gets_wrong(engine: Engine) -> None:
@@ -214,7 +216,7 @@ def test_a_run_that_is_not_complete_is_not_summed_up(engine: Engine) -> None:
     run = make_run(engine, BY_HAND, "half", pending=1)
     summarise(engine, run)
     with reading(engine) as session:
-        assert session.scalars(select(Summary.sigma)).all() == []
+        assert session.scalars(select(Summary.level)).all() == []
 
 
 def test_a_report_of_a_complete_run_reads_no_predictions(engine: Engine) -> None:
@@ -257,7 +259,7 @@ def test_a_record_that_takes_no_writing_is_reported_all_the_same(engine: Engine)
     event.listen(engine, "connect", forbid)
     summarise(engine, run)
     with reading(engine) as session:
-        assert session.scalars(select(Summary.sigma)).all() == []
+        assert session.scalars(select(Summary.level)).all() == []
         assert report(session, run).levels[0].predicted == 4
 
 
@@ -269,7 +271,7 @@ def test_a_run_that_is_forgotten_takes_its_summary_along(engine: Engine) -> None
             session.execute(text(f"DELETE FROM {table}"))
         store.forget(session, run.id)
     with reading(engine) as session:
-        assert session.scalars(select(Summary.sigma)).all() == []
+        assert session.scalars(select(Summary.level)).all() == []
 
 
 def test_nothing_predicted_is_nothing_counted(engine: Engine) -> None:

@@ -76,11 +76,11 @@ def worker(settings: Settings) -> Iterator[Worker]:
 def stored(engine: Engine) -> dict[tuple[str, float], int | None]:
     with reading(engine) as session:
         rows = session.execute(
-            select(ImageRow.path, Prediction.sigma, Prediction.label_maj).join(
+            select(ImageRow.path, Prediction.level, Prediction.label_maj).join(
                 ImageRow, ImageRow.id == Prediction.image_id
             )
         )
-        return {(row.path, row.sigma): row.label_maj for row in rows}
+        return {(row.path, row.level): row.label_maj for row in rows}
 
 
 def failures(engine: Engine) -> dict[str, str]:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from db.classes import class_names
 from db.errors import WrongUse
 from db.runs import find_run, progress
-from report.report_text import TITLES
+from report.names import TITLES
 from report.stats import rate
 from report.story import story
 from web.asked import (
@@ -28,7 +28,7 @@ from web.asked import (
 from web.classes import ORDERS, class_table, in_order
 from web.gallery import FAILURES, PAGE, SELECTIONS, Wanted, tiles
 from web.pictures import NO_TORCH
-from web.render import link, page, sigma_text
+from web.render import level_text, link, page
 
 routes = APIRouter()
 
@@ -66,12 +66,12 @@ def images(
             code = None  # it is of a failure, and stayed in the form when another outcome was chosen
         failures = bool(code) or outcome in FAILURES
         wanted = Wanted(
-            sigma=None if failures else level_of(found, level), outcome=outcome, label=label, voted=voted, code=code
+            level=None if failures else level_of(found, level), outcome=outcome, label=label, voted=voted, code=code
         )
         shown = tiles(session, found, wanted, after=after, limit=PAGE + 1)
         so_far = progress(session, found)
     asked = {
-        "level": None if wanted.sigma is None else sigma_text(wanted.sigma),
+        "level": None if wanted.level is None else level_text(wanted.level),
         "outcome": outcome,
         "class_": label,
         "voted": voted,
@@ -133,17 +133,17 @@ def classes(
     one_of("sort", order, ORDERS)
     with record.reading() as session:
         found = find_run(session, run)
-        sigma = level_of(found, level)
+        level = level_of(found, level)
         so_far = progress(session, found)
-        table = record.once(("classes", found.id, sigma), lambda: class_table(session, found, sigma), so_far)
-    at = partial(link, "runs", found.id, "classes", level=sigma_text(sigma))
+        table = record.once(("classes", found.id, level), lambda: class_table(session, found, level), so_far)
+    at = partial(link, "runs", found.id, "classes", level=level_text(level))
     last = max(1, -(-len(table.classes) // CLASSES))
     if number > last:
         raise WrongUse(f"there is no page {number} of classes: the last is {last}")
     return page(
         "classes.html",
         run=found,
-        sigma=sigma,
+        level=level,
         classes=in_order(table.classes, order, descending=down)[(number - 1) * CLASSES : number * CLASSES],
         of=len(table.classes),
         confusions=table.confusions,

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from report.names import POINT_NAMES
 from report.plots.rates import NAMES
 from report.report import Level, Report
-from report.report_text import POINT_NAMES
 from report.stats import CONFIDENCE, Rate
 
 WIDTH, HEIGHT = 640, 400
@@ -102,9 +102,9 @@ def series_of(report: Report, names: Sequence[str], href: Callable[[str], Callab
 
 def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str) -> Chart:
     """Rates against σ, side by side, or their intervals would hide one another."""
-    sigmas = sorted({level.sigma for one in series for level in one.report.levels})
-    x = _scale(sigmas[0], sigmas[-1], LEFT + 36, WIDTH - RIGHT - 36)
-    nearest = min((x(high) - x(low) for low, high in pairwise(sigmas)), default=100)
+    values = sorted({level.value for one in series for level in one.report.levels})
+    x = _scale(values[0], values[-1], LEFT + 36, WIDTH - RIGHT - 36)
+    nearest = min((x(high) - x(low) for low, high in pairwise(values)), default=100)
     step = min(9.0, nearest / (len(series) + 1))
     top = 1.0 if len(series) > 1 else _top(series)
     y = _scale(0, top, HEIGHT - BOTTOM, TOP)
@@ -113,10 +113,10 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
         shift = (number - (len(series) - 1) / 2) * step
         points = [
             _point(
-                x(level.sigma) + shift,
+                x(level.value) + shift,
                 y,
                 rate,
-                f"{one.title} at σ = {level.sigma:g}: {rate_words(rate)}",
+                f"{one.title} at σ = {level.value:g}: {rate_words(rate)}",
                 one.href(level),
                 one.marker,
             )
@@ -129,7 +129,7 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
         title=title,
         x_title="noise level σ",
         y_title=y_title,
-        x_ticks=[(x(sigma), f"{sigma:g}") for sigma in sigmas],
+        x_ticks=[(x(value), f"{value:g}") for value in values],
         y_ticks=_y_ticks(y, top),
         lines=lines,
     )
@@ -151,7 +151,7 @@ def risk_chart(level: Level, href: Callable[[str], str]) -> Chart | None:
     if not level.curve_vote:
         return None
     risks = [risk for curve in (level.curve_vote, level.curve_confidence) for _, risk in curve]
-    rates = [rate for point in level.operating_points for rate in (point.accuracy, point.rival) if rate]
+    rates = [rate for point in level.operating_points for rate in (point.accuracy, point.thresholding) if rate]
     top = min(1.0, int(max([*risks, *(1 - rate.low for rate in rates)]) * 10 + 1) / 10)
     x = _scale(0, 1, LEFT, WIDTH - RIGHT)
     y = _scale(0, top, HEIGHT - BOTTOM, TOP)
@@ -159,7 +159,7 @@ def risk_chart(level: Level, href: Callable[[str], str]) -> Chart | None:
     for point in level.operating_points:
         for key, rate, title, marker in (
             ("vote", point.accuracy, "the vote", "diamond"),
-            ("rival", point.rival, "as many by softmax", "circle"),
+            ("rival", point.thresholding, "as many by softmax", "circle"),
         ):
             if rate is None or point.coverage is None:
                 continue
@@ -184,8 +184,8 @@ def risk_chart(level: Level, href: Callable[[str], str]) -> Chart | None:
         for key, title, curve, marker in curves
     ]
     return Chart(
-        key=f"risk-{level.sigma:g}".replace(".", "-"),
-        title=f"σ = {level.sigma:g}",
+        key=f"risk-{level.value:g}".replace(".", "-"),
+        title=f"σ = {level.value:g}",
         x_title="coverage: share that is accepted",
         y_title="risk: share of the accepted that is wrong",
         x_ticks=[(x(tenth / 5), f"{tenth / 5:g}") for tenth in range(6)],

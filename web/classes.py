@@ -52,13 +52,13 @@ class ClassTable:
     confusions: list[Confusion] = field(default_factory=list)
 
 
-def class_table(session: Session, run: RunInfo, sigma: float) -> ClassTable:
+def class_table(session: Session, run: RunInfo, level: float) -> ClassTable:
     """Counts of one level, from one walk over its predictions."""
     right_ns = func.sum(case((Prediction.label_ns == Image.label, 1), else_=0))
     rows = (
         select(Image.label, Prediction.label_maj, func.count(), right_ns)
         .join(Prediction, Image.id == Prediction.image_id)
-        .where(Prediction.run_id == run.id, Prediction.sigma == sigma, Image.label.is_not(None))
+        .where(Prediction.run_id == run.id, Prediction.level == level, Image.label.is_not(None))
         .group_by(Image.label, Prediction.label_maj)
     )
     classes: dict[int, ClassCounts] = {}

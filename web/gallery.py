@@ -86,7 +86,7 @@ class Wanted:
     """What a page of the gallery is to show."""
 
     #: Of predictions; None where failures are asked for.
-    sigma: float | None
+    level: float | None
     #: One of SELECTIONS or FAILURES; None is every prediction.
     outcome: str | None = None
     #: Index of the true class.
@@ -114,7 +114,7 @@ def _predictions(run: RunInfo, wanted: Wanted) -> Select[Prediction, Image]:
     rows = (
         select(Prediction, Image)
         .join(Image, Image.id == Prediction.image_id)
-        .where(Prediction.run_id == run.id, Prediction.sigma == wanted.sigma)
+        .where(Prediction.run_id == run.id, Prediction.level == wanted.level)
         .order_by(Prediction.image_id)
     )
     if wanted.outcome is not None:

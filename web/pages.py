@@ -8,15 +8,15 @@ from starlette.responses import Response
 
 from db.errors import WrongUse
 from db.runs import Progress, RunInfo, find_run, list_runs, progress
+from report.names import PAIRS_LEGEND, PAIRS_TITLE, POINTS_LEGEND, POINTS_TITLE, legend
 from report.report import RATES, Level
-from report.report_text import PAIRS_LEGEND, PAIRS_TITLE, POINTS_LEGEND, POINTS_TITLE, legend
 from report.verdict import verdict
 from web.api import RUNS
 from web.asked import PageNumber, RunName, TheRecord
 from web.assets import static_files
 from web.charts import ACCURACIES, rates_chart, risk_chart, series_of
 from web.gallery import BEHIND, failure_codes
-from web.render import link, page, sigma_text
+from web.render import level_text, link, page
 
 routes = APIRouter()
 
@@ -84,7 +84,7 @@ def run(record: TheRecord, run: RunName) -> Response:
 def _recipe(run: RunInfo) -> dict[str, Any]:
     """All that the answers hang on; preprocessing as the first worker found it, where the recipe left it open."""
     fields = run.recipe.model_dump(exclude_none=True, exclude={"classes"})
-    fields["levels"] = ", ".join(f"{sigma:g}" for sigma in run.recipe.levels)
+    fields["levels"] = ", ".join(f"{level:g}" for level in run.recipe.levels)
     return fields | (run.preprocessing or {}) | {"weights_sha256": run.weights_sha256 or "no worker has begun yet"}
 
 
@@ -94,9 +94,9 @@ def is_open(so_far: Progress) -> bool:
 
 
 def _behind(run: RunInfo, name: str) -> Any:
-    return lambda level: link("runs", run.id, "images", level=sigma_text(level.sigma), outcome=BEHIND[name])
+    return lambda level: link("runs", run.id, "images", level=level_text(level.value), outcome=BEHIND[name])
 
 
 def _accepted(run: RunInfo, level: Level, point: str) -> str:
     outcome = {"unanimous": "unanimous", "majority": "accepted"}.get(point)
-    return link("runs", run.id, "images", level=sigma_text(level.sigma), outcome=outcome)
+    return link("runs", run.id, "images", level=level_text(level.value), outcome=outcome)

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from db.errors import plain
 from db.runs import Progress
-from report.report_text import OTHER_NAMES, POINT_NAMES, TITLES
+from report.names import OTHER_NAMES, POINT_NAMES, TITLES
 from report.stats import Rate
 from report.text import p_value
 from web.assets import address
@@ -36,7 +36,7 @@ def environment() -> Environment:
     made.globals.update(
         static=address,
         link=link,
-        sigma_text=sigma_text,
+        level_text=level_text,
         BEHIND=BEHIND,
         MARKERS=MARKERS,
         OTHER_NAMES=OTHER_NAMES,
@@ -63,10 +63,10 @@ def link(*path: object, **query: object) -> str:
     return f"{where}?{urlencode(asked)}" if asked else where
 
 
-def sigma_text(sigma: float) -> str:
+def level_text(value: float) -> str:
     """A level as an address holds it: exactly."""
-    short = f"{sigma:g}"
-    return short if float(short) == sigma else repr(sigma)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def share(value: Rate | float | None) -> str:

@@ -13,7 +13,7 @@ from report.report import Level, Report
 from web.asked import Side, TheRecord
 from web.charts import Series, rates_chart
 from web.gallery import BEHIND
-from web.render import link, page, sigma_text
+from web.render import level_text, link, page
 
 routes = APIRouter()
 
@@ -76,4 +76,4 @@ def _series(reports: list[Report], shown: dict[str, tuple[str, str, str]]) -> li
 
 
 def _behind(run: RunInfo, outcome: str, level: Level) -> str:
-    return link("runs", run.id, "images", level=sigma_text(level.sigma), outcome=outcome)
+    return link("runs", run.id, "images", level=level_text(level.value), outcome=outcome)

@@ -48,15 +48,15 @@ class Pictures:
             picture.thumbnail((side, side))
         return _saved(picture, "JPEG")
 
-    def view(self, run: RunInfo, entry: Entry, sigma: float, view: str) -> bytes:
+    def view(self, run: RunInfo, entry: Entry, level: float, view: str) -> bytes:
         """One of `views` as a PNG.
 
         Raises:
             SmoothvoteError: as for ``views``.
         """
-        return _saved(Image.fromarray(self.views(run, entry, sigma)[VIEWS.index(view)]), "PNG")
+        return _saved(Image.fromarray(self.views(run, entry, level)[VIEWS.index(view)]), "PNG")
 
-    def views(self, run: RunInfo, entry: Entry, sigma: float) -> NDArray[np.uint8]:
+    def views(self, run: RunInfo, entry: Entry, level: float) -> NDArray[np.uint8]:
         """What the model saw at a level, before normalisation: (3, crop, crop, 3) bytes: unsmoothed, single, double.
 
         By the run's own recipe, seed and preprocessing; noise is keyed by the file, so it is that of the stored run.
@@ -71,7 +71,7 @@ class Pictures:
         means = {"mean": tuple(recorded["mean"]), "std": tuple(recorded["std"])}
         with self._drawing, _explained(entry):
             drawn: NDArray[np.uint8] = self._drawn(run.root, entry, run.recipe, Preprocessing(**recorded | means))
-        of_level: NDArray[np.uint8] = drawn[run.recipe.levels.index(sigma)]
+        of_level: NDArray[np.uint8] = drawn[run.recipe.levels.index(level)]
         return of_level
 
     def _draw(self, root: str, entry: Entry, recipe: Recipe, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -177,10 +177,10 @@ def _rows(image_id: int, recipe: Recipe, answers: Answers) -> Iterator[Predicted
     labels, confidences = (
         column.view(len(recipe.levels), len(VIEWS)).tolist() for column in (answers.labels, answers.confidences)
     )
-    for sigma, (ns, ss, ds), (sure_ns, sure_ss, sure_ds) in zip(recipe.levels, labels, confidences, strict=True):
+    for level, (ns, ss, ds), (sure_ns, sure_ss, sure_ds) in zip(recipe.levels, labels, confidences, strict=True):
         yield Predicted(
             image_id=image_id,
-            sigma=sigma,
+            level=level,
             label_ns=ns,
             confidence_ns=sure_ns,
             label_ss=ss,

@@ -27,20 +27,20 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
     figure, (accuracy, rejects) = pyplot.subplots(
         2, 1, sharex=True, figsize=(7, 7), height_ratios=(2, 1.2), layout="constrained"
     )
-    sigmas = [level.sigma for level in comparison.levels]
+    values = [level.value for level in comparison.levels]
     # Side by side, or the intervals would hide one another.
-    step = min((high - low for low, high in pairwise(sigmas)), default=1) * 0.06
+    step = min((high - low for low, high in pairwise(values)), default=1) * 0.06
     for number, (name, like) in enumerate(LIKE.items()):
         axes = rejects if name == "reject" else accuracy
         shift = 0 if name == "reject" else step * (number - 1.5)
         found = [
-            (level.sigma + shift, compared.tested.pair)
+            (level.value + shift, compared.tested.pair)
             for level in comparison.levels
             if (compared := level.reject if name == "reject" else level.views[name])
         ]
         if not found:
             continue
-        draw_line(axes, [(sigma, pair.difference, pair.low, pair.high) for sigma, pair in found], like, NAMES[name])
+        draw_line(axes, [(value, pair.difference, pair.low, pair.high) for value, pair in found], like, NAMES[name])
     for axes, title in ((accuracy, "share right"), (rejects, "share rejected")):
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_ylabel(title)
@@ -48,7 +48,7 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=9, frameon=False)
     rejects.set_xlabel(r"noise level $\sigma$ (standard deviation, pixels in [0, 1])")
-    rejects.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
+    rejects.set_xticks(values, [f"{value:g}" for value in values])
     figure.supylabel("second run − first run", fontsize=10)
     title = "\n".join([*headlines(comparison), f"bars: Newcombe's {CONFIDENCE:.0%} interval of paired differences"])
     figure.suptitle(title, fontsize=8, wrap=True, parse_math=False)

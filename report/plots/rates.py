@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from db.errors import WrongUse
+from report.names import INTERVAL_NAMES, TITLES
 from report.report import Level, Report
-from report.report_text import INTERVAL_NAMES, TITLES, headline
+from report.report_text import headline
 from report.stats import CONFIDENCE, Rate
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -21,14 +22,14 @@ LINES = {
     "acc_maj": ("#000000", "D", "-"),
     "acc_maj_overall": ("#7F7F7F", "v", ":"),
     # What the vote has to beat: as many images accepted, for the softmax of the unsmoothed view alone.
-    "rival": ("#CC79A7", "P", (0, (1, 1))),
+    "thresholding": ("#CC79A7", "P", (0, (1, 1))),
     "reject_rate": ("#D55E00", "X", "--"),
 }
 NAMES = TITLES | {
     "acc_maj": "Acc Maj (of the accepted)",
     "acc_maj_overall": "Acc Maj (of all)",
     "reject_rate": "Rejected",
-    "rival": "As many accepted by softmax",
+    "thresholding": "As many accepted by softmax",
 }
 
 
@@ -47,16 +48,16 @@ def plot_report(report: Report, file: Path) -> None:
     figure, (accuracy, rejects) = pyplot.subplots(
         2, 1, sharex=True, figsize=(7, 6.5), height_ratios=(3, 1.2), layout="constrained"
     )
-    sigmas = [level.sigma for level in report.levels]
+    values = [level.value for level in report.levels]
     # Side by side, or the intervals would hide one another.
-    step = min((high - low for low, high in pairwise(sigmas)), default=1) * 0.04
+    step = min((high - low for low, high in pairwise(values)), default=1) * 0.04
     for number, name in enumerate(LINES):
         axes = rejects if name == "reject_rate" else accuracy
         shift = 0 if name == "reject_rate" else step * (number - 2.5)
-        points = [(level.sigma + shift, share) for level in report.levels if (share := _share(level, name))]
+        points = [(level.value + shift, share) for level in report.levels if (share := _share(level, name))]
         if not points:
             continue
-        draw_line(axes, [(sigma, share.value, share.low, share.high) for sigma, share in points], name, NAMES[name])
+        draw_line(axes, [(value, share.value, share.low, share.high) for value, share in points], name, NAMES[name])
     for axes, title in ((accuracy, "accuracy"), (rejects, "reject rate")):
         axes.set_ylabel(title)
         axes.set_ylim(0, None)
@@ -64,7 +65,7 @@ def plot_report(report: Report, file: Path) -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=9, frameon=False)
     rejects.set_xlabel(r"noise level $\sigma$ (standard deviation, pixels in [0, 1])")
-    rejects.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
+    rejects.set_xticks(values, [f"{value:g}" for value in values])
     figure.suptitle(
         f"{headline(report)}\nbars: {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} interval",
         fontsize=9,
@@ -76,17 +77,17 @@ def plot_report(report: Report, file: Path) -> None:
 
 
 def draw_line(axes: Any, points: Sequence[tuple[float, float, float, float]], like: str, label: str) -> None:
-    """A line of (sigma, value, low, high) with its intervals, drawn as one of LINES."""
+    """A line of (level, value, low, high) with its intervals, drawn as one of LINES."""
     colour, marker, dash = LINES[like]
     errors = ([value - low for _, value, low, _ in points], [high - value for _, value, _, high in points])
     axes.errorbar(
-        [sigma for sigma, *_ in points], [value for _, value, *_ in points], yerr=errors, label=label,
+        [level for level, *_ in points], [value for _, value, *_ in points], yerr=errors, label=label,
         color=colour, marker=marker, linestyle=dash, markersize=6, capsize=3, linewidth=1.6, elinewidth=0.8,
     )  # fmt: skip
 
 
 def _share(level: Level, name: str) -> Rate | None:
-    return level.point("majority").rival if name == "rival" else level.rate(name)
+    return level.point("majority").thresholding if name == "thresholding" else level.rate(name)
 
 
 def plot_risk_coverage(report: Report, file: Path) -> None:
@@ -129,7 +130,7 @@ def plot_risk_coverage(report: Report, file: Path) -> None:
                     capsize=3,
                     linewidth=0.8,
                 )
-        axes.set_title(rf"$\sigma$ = {level.sigma:g}, {level.labelled} images", fontsize=10)
+        axes.set_title(rf"$\sigma$ = {level.value:g}, {level.labelled} images", fontsize=10)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, None)
         axes.grid(alpha=0.3)
