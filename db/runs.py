@@ -78,9 +78,25 @@ def find_run(session: Session, name: str) -> RunInfo:
     return _info(rows[0])
 
 
-def list_runs(session: Session) -> list[RunInfo]:
-    """All runs, the newest first."""
-    return [_info(row) for row in session.execute(_runs().order_by(Run.submitted_at.desc()))]
+def list_runs(
+    session: Session, *, dataset_id: int | None = None, limit: int | None = None, offset: int = 0
+) -> list[RunInfo]:
+    """Runs, the newest first.
+
+    Args:
+        session: a reading one.
+        dataset_id: runs over this dataset only.
+        limit: so many at most.
+        offset: leave out so many of the newest.
+    """
+    wanted = _runs() if dataset_id is None else _runs().where(Run.dataset_id == dataset_id)
+    newest = wanted.order_by(Run.submitted_at.desc(), Run.created_at.desc(), Run.id)
+    return [_info(row) for row in session.execute(newest.limit(limit).offset(offset))]
+
+
+def count_runs(session: Session) -> int:
+    """How many runs are recorded."""
+    return session.scalars(select(func.count()).select_from(Run)).one()
 
 
 def progress(session: Session, run: RunInfo) -> Progress:
