@@ -16,7 +16,7 @@ from cli.serve import serve
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 from report.api import report, rows, runs
 
-#: What a notebook needs: docs/python.md.
+#: What a notebook needs: docs/reference/python.md.
 __all__ = ["main", "report", "rows", "runs"]
 
 

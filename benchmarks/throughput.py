@@ -46,7 +46,7 @@ from producer.local import RedisServer, Workers
 from producer.submit import submit
 
 END_TO_END = "end_to_end"
-#: In the order of the table; the letters are those that docs/performance.md calls them by.
+#: In the order of the table; the letters are those that docs/explanation/performance.md calls them by.
 NAMES = {
     "article_loop": "(a) the article's loop: a view at a time, eager fp32",
     "dataloader": "(b) DataLoader, batches, bf16 autocast",
@@ -126,7 +126,7 @@ class EndToEnd:
         looks = 0
         while self._is_open(run_id):
             if looks % 10 == 0:  # as often as `smoothvote watch` does
-                dispatch(self.engine, self.broker, self.settings, run_id=run_id)
+                dispatch(self.engine, self.broker, self.settings, run_ids=[run_id])
             looks += 1
             time.sleep(SWEEP / 10)
         seconds = time.perf_counter() - began

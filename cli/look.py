@@ -169,7 +169,7 @@ def images(run: str, level: float | None, outcome: Any, true_class: str | None, 
 def export(run: str, what: Any, form: Any, output: Path | None) -> None:
     """Write RUN for other programs: what was found for each image, or the report's figures.
 
-    docs/python.md has the columns. A file appears when it is whole. Ends with 3 while RUN is incomplete.
+    docs/reference/python.md has the columns. A file appears when it is whole. Ends with 3 while RUN is incomplete.
     """
     import sys
 

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
     #: auto, cpu or cuda:N.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    #: How the model is run: auto is the fastest for the device (docs/performance.md).
+    #: How the model is run: auto is the fastest for the device (docs/explanation/performance.md).
     engine: Literal["auto", "eager", "openvino", "compile"] = "auto"
     #: Views per forward pass, at most; unset: by device.
     batch_size: int | None = Field(default=None, gt=0)

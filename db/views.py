@@ -1,4 +1,4 @@
-"""The SQL views: what people with psql, Grafana or Datasette look at. docs/sql.md has their columns.
+"""The SQL views: what people with psql, Grafana or Datasette look at. docs/reference/sql.md has their columns.
 
 They are written so that SQLite and PostgreSQL read them alike. A new column goes to a view's end: PostgreSQL replaces a
 view in place, and those that people built on it, only so.

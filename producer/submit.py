@@ -10,7 +10,7 @@ from db.store import record_dataset, record_run
 from producer.dataset import Dataset
 
 #: Images of a job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Its beginning and end
-#: cost about half an image's time (docs/performance.md).
+#: cost about half an image's time (docs/explanation/performance.md).
 JOB_SIZE = 64
 
 

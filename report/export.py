@@ -44,7 +44,7 @@ def write_run(session: Session, run: RunInfo, what: What, form: Form, out: IO[by
     Args:
         session: a reading one: all is of one moment.
         run: the run.
-        what: its rows (docs/python.md), or its summary: a row a level.
+        what: its rows (docs/reference/python.md), or its summary: a row a level.
         form: csv, jsonl or parquet.
         out: where to.
     """

@@ -1,4 +1,4 @@
-"""A report as flat rows, one a level: what spreadsheets, Parquet and DataFrames hold: see docs/python.md."""
+"""A report as flat rows, one a level: what spreadsheets, Parquet and DataFrames hold: see docs/reference/python.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -14,7 +14,7 @@ from db.errors import WrongUse
 from db.runs import RunInfo
 from db.tables import SKIPPED, Failure, Image, Prediction
 
-#: What each column holds; any but path and outcome may be null. docs/python.md says what they mean.
+#: What each column holds; any but path and outcome may be null. docs/reference/python.md says what they mean.
 COLUMNS: dict[str, type] = {
     "path": str,
     "level": float,

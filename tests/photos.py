@@ -1,4 +1,4 @@
-"""A real run, kept as `smoothvote export` wrote it: what the outputs in docs/python.md and docs/sql.md are of.
+"""A real run, kept as `smoothvote export` wrote it. The outputs in docs/reference/python.md and sql.md are of this run.
 
 EfficientNet-Lite0, `--preset article`, on the demo's twenty photographs, a greyscale one and one that is cut off.
 """

@@ -1,4 +1,4 @@
-"""`import smoothvote`: runs, reports and rows as DataFrames, and every block of docs/python.md with what it gives."""
+"""`import smoothvote`: runs, reports and rows as DataFrames, and every block of docs/reference/python.md."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ from db import store
 from db.errors import WrongUse
 from report.rows import COLUMNS, OUTCOMES
 
-DOC = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
+DOC = (Path(__file__).parent.parent / "docs" / "reference" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", DOC, re.S)
 
 
@@ -41,16 +41,16 @@ def by_hand(engine: Engine) -> str:
 def shown(block: str, names: dict[str, object]) -> str:
     """Runs a block as a notebook does; gives what it shows of its last line."""
     *before, last = ast.parse(block).body
-    exec(compile(ast.Module(before, []), "docs/python.md", "exec"), names)
+    exec(compile(ast.Module(before, []), "docs/reference/python.md", "exec"), names)
     if not isinstance(last, ast.Expr):
-        exec(compile(ast.Module([last], []), "docs/python.md", "exec"), names)
+        exec(compile(ast.Module([last], []), "docs/reference/python.md", "exec"), names)
         return ""
-    value = eval(compile(ast.Expression(last.value), "docs/python.md", "eval"), names)
+    value = eval(compile(ast.Expression(last.value), "docs/reference/python.md", "eval"), names)
     with pandas.option_context("display.width", 200, "display.max_columns", None):
         return re.sub(r" +$", "", f"{value}\n", flags=re.M)
 
 
-# -- docs/python.md ----------------------------------------------------------------------------------------------
+# -- docs/reference/python.md ------------------------------------------------------------------------------------
 
 
 def test_every_block_of_the_page_gives_what_stands_below_it(

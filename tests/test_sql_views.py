@@ -1,4 +1,4 @@
-"""The views against the report, and every query of docs/sql.md with the answer that stands there, on both databases."""
+"""The views against the report, and every query of docs/reference/sql.md with its answer, on both databases."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from db.session import reading, writing
 from db.views import VIEWS, statements
 from report.report import RATES, report
 
-DOC = (Path(__file__).parent.parent / "docs" / "sql.md").read_text()
+DOC = (Path(__file__).parent.parent / "docs" / "reference" / "sql.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```\n\n```text\n(.*?)```", DOC, re.S)
 
 
@@ -25,7 +25,7 @@ def query(engine: Engine, sql: str, **values: Any) -> list[dict[str, Any]]:
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:
-    """An answer as docs/sql.md shows it: as psql does, real numbers to four decimals."""
+    """An answer as docs/reference/sql.md shows it: as psql does, real numbers to four decimals."""
 
     def shown(value: Any) -> str:
         return "" if value is None else value if isinstance(value, str) else f"{round(float(value), 4):.15g}"
@@ -151,7 +151,7 @@ FROM predictions p JOIN runs r ON r.id = p.run_id JOIN images i ON i.id = p.imag
 """
 
 
-# -- docs/sql.md -------------------------------------------------------------------------------------------------
+# -- docs/reference/sql.md ---------------------------------------------------------------------------------------
 
 
 def test_every_query_of_the_page_answers_what_stands_there(engine: Engine) -> None:

@@ -89,8 +89,8 @@ def _engines(
 ) -> list[Engine]:
     """The engines to ask before eager fp32, in order; or, where the recipe is not exact, the one to ask.
 
-    Which they are hangs on the device alone, by docs/performance.md: a worker that would time them when it starts, as
-    others do on the same cores, would choose by chance.
+    The device alone decides which (docs/explanation/performance.md): a worker that timed them when it starts, while
+    others start on the same cores, would choose by chance.
     """
     on_cpu, exact = place.device.type == "cpu", recipe.precision == "exact"
     if wanted == "openvino":

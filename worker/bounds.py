@@ -16,7 +16,7 @@ from worker.memory import ran_out
 from worker.views import draw_views
 
 #: A bound is so many times the root mean square of the errors. On 6,000 views of 500 photographs the largest margin of
-#: a changed label was 4 times that, of EfficientNet-Lite0 in bfloat16 (docs/performance.md).
+#: a changed label was 4 times that, of EfficientNet-Lite0 in bfloat16 (docs/explanation/performance.md).
 SAFETY = 6
 #: No bound is smaller: it costs nothing, and two fp32 ways to the same logits differ by 1e-5 of them.
 SMALLEST = 1e-3
