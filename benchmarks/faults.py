@@ -128,7 +128,7 @@ def _judge(
 
 
 def _prepare(scene: Scene) -> None:
-    columns = "image_id INTEGER, sigma FLOAT, label_ns INTEGER, label_ss INTEGER, label_ds INTEGER, label_maj INTEGER"
+    columns = "image_id INTEGER, level FLOAT, label_ns INTEGER, label_ss INTEGER, label_ds INTEGER, label_maj INTEGER"
     with writing(scene.engine) as session:
         session.execute(text(f"CREATE TABLE predictions_plain ({columns})"))
         session.execute(text("CREATE TABLE counter (n INTEGER)"))

@@ -177,8 +177,8 @@ def examine(number: int, data: bytes, folder: Path) -> tuple[str, str]:
         return "error", f"{type(error).__name__}: {one_line(error)}"
     finally:
         file.unlink()
-    rows = [(row.image_id, row.sigma) for row in found.predicted]
-    if rows == [(number, sigma) for sigma in RECIPE.levels] and not found.failed:
+    rows = [(row.image_id, row.level) for row in found.predicted]
+    if rows == [(number, level) for level in RECIPE.levels] and not found.failed:
         return "predicted", ""
     if [failed.image_id for failed in found.failed] == [number] and not rows:
         code, message = found.failed[0].code, found.failed[0].message

@@ -10,7 +10,7 @@ POISON = "poison"
 HANG = "hang"
 
 
-def answer(path: str, sigma: float) -> tuple[int, int, int]:
+def answer(path: str, level: float) -> tuple[int, int, int]:
     """What the three views of an image are, by definition."""
-    number = zlib.crc32(f"{path} {sigma}".encode())
+    number = zlib.crc32(f"{path} {level}".encode())
     return number % 3, number // 3 % 3, number // 9 % 3

@@ -176,16 +176,16 @@ class Scene:
             if self.control == "plain-insert":
                 rows = session.execute(text(f"SELECT * FROM {table}")).all()
             else:
-                columns = (Prediction.image_id, Prediction.sigma, Prediction.label_ns, Prediction.label_ss)
+                columns = (Prediction.image_id, Prediction.level, Prediction.label_ns, Prediction.label_ss)
                 rows = session.execute(select(*columns, Prediction.label_ds, Prediction.label_maj)).all()
             failures = Counter(session.execute(select(Failure.image_id, Failure.code)).tuples().all())
             jobs = session.scalars(select(func.count(Job.id))).one()
-        found = Counter((row.image_id, row.sigma) for row in rows)
+        found = Counter((row.image_id, row.level) for row in rows)
         poisoned = {image for image, path in images.items() if POISON in path}
-        due = {(image, sigma) for image in images.keys() - poisoned for sigma in LEVELS}
+        due = {(image, level) for image in images.keys() - poisoned for level in LEVELS}
         wrong = sum(
             (row.label_ns, row.label_ss, row.label_ds, row.label_maj)
-            != (*(views := answer(images[row.image_id], row.sigma)), majority(*views))
+            != (*(views := answer(images[row.image_id], row.level)), majority(*views))
             for row in rows
         )
         wrong += len(found.keys() - due) + sum(

@@ -58,15 +58,15 @@ class Stub:
             if HANG in entry.path:
                 re.match("(a+)+b", "a" * 60)  # 2**60 ways to fail, in C
             time.sleep(JOB_TAKES / len(work.images))
-            yield Found([row(image_id, entry.path, sigma) for sigma in work.recipe.levels], [])
+            yield Found([row(image_id, entry.path, level) for level in work.recipe.levels], [])
         at("forward")
         at("commit")
 
 
-def row(image_id: int, path: str, sigma: float) -> Predicted:
-    ns, ss, ds = answer(path, sigma)
+def row(image_id: int, path: str, level: float) -> Predicted:
+    ns, ss, ds = answer(path, level)
     return Predicted(
-        image_id=image_id, sigma=sigma, label_ns=ns, confidence_ns=0.5, label_ss=ss, confidence_ss=0.5,
+        image_id=image_id, level=level, label_ns=ns, confidence_ns=0.5, label_ss=ss, confidence_ss=0.5,
         label_ds=ds, confidence_ds=0.5, label_maj=majority(ns, ss, ds),
     )  # fmt: skip
 
@@ -126,7 +126,7 @@ def finish_plainly(engine: Engine, claim: Claim, predicted: Sequence[Predicted],
     """The negative controls: what a queue without these promises does when a job is done."""
     if CONTROL == "plain-insert":  # no key, no conflict, and not with the job's end in one transaction
         with writing(engine) as session:
-            rows = [f"({row.image_id}, {row.sigma}, {row.label_ns}, {row.label_ss}, {row.label_ds}, " +
+            rows = [f"({row.image_id}, {row.level}, {row.label_ns}, {row.label_ss}, {row.label_ds}, " +
                     f"{'NULL' if row.label_maj is None else row.label_maj})" for row in predicted]  # fmt: skip
             if rows:
                 session.execute(text(f"INSERT INTO predictions_plain VALUES {', '.join(rows)}"))
