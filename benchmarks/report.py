@@ -26,7 +26,7 @@ from db.runs import RunInfo, find_run
 from db.session import open_engine, reading, writing
 from db.settings import load_settings
 from db.store import Entry, record_dataset, record_run
-from db.tally import summarise
+from db.summaries import summarise
 from report.data import to_json
 from report.report import report
 from tests.servers import postgres_server

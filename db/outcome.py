@@ -1,70 +1,83 @@
-"""The outcome of an image at a level, in SQL: right, wrong, rejected; and what the vote saved or lost.
+"""The outcome of an image at a level, and whether the vote saved or lost it, as SQL expressions.
 
-This is the one place that says what they mean. The SQL views, the rows of an export, the lists of images and the pages
-are made of these expressions. A rejected vote is NULL, and NULL is equal to nothing: each case is spelt out.
+This module is the one definition of these words: the counts, the SQL views, the exports, the image lists and the pages
+use its expressions. A rejected vote is NULL, and a comparison with NULL is neither true nor false, so each condition
+names the NULL case itself.
 """
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, null, or_
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, or_
 
 from db.tables import SKIPPED, Failure, Image, Prediction
 
-#: What may become of an image at a level; the last two are of images that have no prediction.
+#: The outcomes of an image at a level. An image whose outcome is one of the last two has no prediction.
 OUTCOMES = ("right", "wrong", "rejected", "unlabelled", "failed", "skipped")
-#: Of an image that has none.
+#: The outcomes of an image that has a failure instead of predictions.
 WITHOUT_PREDICTION = ("failed", "skipped")
-#: Of the vote against the unsmoothed view. Saved: ns is wrong, the vote right; lost: ns is right, the vote is not.
+#: How the vote compares with the unsmoothed view ns. Saved: ns is wrong and the vote is right. Lost: ns is right, and
+#: the vote is wrong or rejects.
 CHANGES = ("saved", "lost")
 
 
 class Judged:
-    """The outcome of predictions, as conditions on their columns and their image's true label.
+    """Conditions on a prediction and the true label of its image.
+
+    Exactly one of ``right``, ``wrong``, ``rejected`` and ``unlabelled`` holds for each prediction.
 
     Args:
-        prediction: Prediction, an alias of it, or a query with its columns.
-        label: the true class, NULL where it is not known.
+        prediction: ``Prediction``, an alias of it, or a query with its columns.
+        label: the column of the true class, NULL where it is unknown; ``Image.label`` by default.
     """
 
     def __init__(self, prediction: Any = Prediction, label: ColumnElement[Any] | None = None) -> None:
         columns = prediction.c if isinstance(prediction, FromClause) else prediction
-        self.ns, self.ss, self.ds, self.maj = (
-            columns.label_ns, columns.label_ss, columns.label_ds, columns.label_maj
-        )  # fmt: skip
+        self.ns, self.ss, self.ds = columns.label_ns, columns.label_ss, columns.label_ds
+        self.maj = columns.label_maj
         self.label = Image.label.expression if label is None else label
-        self.rejected = self.maj.is_(None)
+        self.labelled = self.label.is_not(None)
         self.accepted = self.maj.is_not(None)
-        #: Exactly one of right, wrong, rejected and unlabelled holds for a prediction.
+        self.rejected = self.maj.is_(None)
         self.right = and_(self.accepted, self.maj == self.label)
         self.wrong = and_(self.accepted, self.maj != self.label)
         self.unlabelled = and_(self.accepted, self.label.is_(None))
         self.saved = and_(self.ns != self.label, self.right)
         self.lost = and_(self.ns == self.label, or_(self.rejected, self.maj != self.label))
+        #: All three views say the same.
         self.unanimous = and_(self.ns == self.ss, self.ns == self.ds)
 
     @property
     def outcome(self) -> ColumnElement[str]:
-        """right, wrong, rejected or unlabelled; of an image without prediction, failed or skipped."""
+        """right, wrong, rejected or unlabelled. A rejected image is rejected whether it has a label or not."""
         return case(
             (self.rejected, "rejected"), (self.label.is_(None), "unlabelled"), (self.right, "right"), else_="wrong"
         )
 
+    @property
+    def votes(self) -> ColumnElement[int]:
+        """How many views say the same label: 3, 2, or 1 where no two agree."""
+        return case((self.unanimous, 3), (self.accepted, 2), else_=1)
+
     def change(self, name: str) -> ColumnElement[int | None]:
-        """Whether the vote saved, or lost, the image: 1 or 0; NULL where its label is not known."""
-        condition = self.saved if name == "saved" else self.lost
-        return case((and_(self.label.is_not(None), self.ns.is_not(None)), one(condition)), else_=null())
+        """1 where the vote saved, or lost, the image, else 0; NULL without a label or a prediction.
+
+        Args:
+            name: one of CHANGES.
+        """
+        changed = {"saved": self.saved, "lost": self.lost}[name]
+        return case((changed, 1), (and_(self.labelled, self.ns.is_not(None)), 0))
 
 
 def without_prediction(code: ColumnElement[Any] | Any = Failure.code) -> ColumnElement[str]:
-    """failed or skipped, of a failure's code."""
+    """failed or skipped, by the code of an image's failure."""
     return case((code.in_(SKIPPED), "skipped"), else_="failed")
 
 
 def one(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    """1 where it holds, else 0: what can be summed on both databases."""
+    """1 where a condition holds, else 0, also where it is NULL. Unlike a boolean, both databases can sum it."""
     return case((condition, 1), else_=0)
 
 
 def count_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    """How many rows it holds for."""
+    """The number of rows for which a condition holds; 0 if there are no rows."""
     return func.coalesce(func.sum(one(condition)), 0)

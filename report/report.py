@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from db.errors import WrongUse
 from db.runs import Progress, RunInfo, find_run, progress
 from db.session import reading
-from db.tally import Tally, summarise, tallies
+from db.summaries import summarise, tallies
+from db.tally import Tally
 from report.stats import INTERVALS, Interval, Paired, Rate, holm, paired, rate
 
 #: The rates of a level, in the order in which they are shown. Design: acc_maj is over the accepted.
