@@ -38,7 +38,9 @@ from db.settings import load_settings
 from db.store import Entry
 from report.text import render
 from worker.classifier import Classifier, Pass
-from worker.images import FORMATS, Pixels, decode, read
+from worker.decode import FORMATS
+from worker.files import read
+from worker.images import Pixels, decode
 from worker.pipeline import predict
 
 RECIPE = Recipe(levels=(0.0, 0.25))

@@ -105,7 +105,7 @@ def show(image: str, run: str, output: Path | None) -> None:
     # torch takes seconds to load: what is wrong with the names is told before that.
     from report.answers import as_table
     from report.sheet import check_sheet_file, draw_sheet, sheet_name
-    from worker.images import find_root
+    from worker.files import find_root
     from worker.pictures import Pictures
 
     file = output or Path(sheet_name(found.entry))

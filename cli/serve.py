@@ -39,4 +39,4 @@ def serve(host: str, port: int, token: str | None) -> None:
 
         return worker.pictures.Pictures(settings)
 
-    serve_pages(settings, draw if find_spec("torch") else None, host=host, port=port, token=token)
+    serve_pages(settings, draw if find_spec("PIL") else None, host=host, port=port, token=token)

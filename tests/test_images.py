@@ -1,32 +1,17 @@
-import contextlib
-import errno
-import gzip
-import http.server
-import io
-import os
-import shutil
-import socket
-import stat
-import struct
-import subprocess
-import sys
-import textwrap
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+"""Image files become upright RGB pixels in [0, 1], or a coded reason why not."""
 
-import fsspec
+import io
+import struct
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile
 
-from db.errors import Refusal
 from db.settings import Settings
-from db.store import Entry
-from worker.images import MACHINE_ERRORS, MAX_SIDE, Pixels, Unusable, decode, find_root, read
+from worker.decode import MAX_SIDE
+from worker.images import Pixels, decode
+from worker.unusable import Unusable
 
 GRADIENT = np.linspace(0, 255, 40 * 60, dtype=np.uint8).reshape(40, 60)
 
@@ -45,7 +30,7 @@ def color(*rgb: int, mode: str = "RGB") -> Image.Image:
     return Image.new(mode, (60, 40), rgb if len(rgb) > 1 else rgb[0])
 
 
-def test_pixels_are_upright_rgb_in_zero_to_one() -> None:
+def test_pixels_are_rgb_from_zero_to_one() -> None:
     pixels = opened(encoded(color(255, 0, 51), "PNG")).image
     assert pixels.shape == (3, 40, 60)
     assert pixels.dtype == torch.float32
@@ -98,7 +83,7 @@ def test_big_endian_sixteen_bits_are_read_too() -> None:
     assert torch.allclose(opened(tiff).image[2], torch.from_numpy(GRADIENT) / 255, atol=1e-4)
 
 
-def test_floating_numbers_of_unknown_scale_are_refused_and_not_guessed() -> None:
+def test_floating_point_values_of_unknown_scale_are_refused() -> None:
     with pytest.raises(Unusable) as raised:
         opened(encoded(Image.fromarray(GRADIENT.astype(np.float32)), "TIFF"))
     assert raised.value.code == "unsupported_mode"
@@ -166,27 +151,27 @@ def test_broken_data_is_a_coded_reason(data: bytes, code: str) -> None:
 
 def test_a_huge_image_is_refused_before_its_pixels_are_read() -> None:
     data = bytearray(encoded(Image.new("L", (8, 8)), "BMP"))
-    data[18:26] = struct.pack("<ii", 60_000, 60_000)  # a header that promises 3.6 thousand million pixels
+    data[18:26] = struct.pack("<ii", 60_000, 60_000)  # a header that promises 3.6 billion pixels
     with pytest.raises(Unusable) as raised:
         opened(bytes(data))
     assert raised.value.code == "too_many_pixels"
 
 
-def test_the_limit_of_pixels_is_the_settings() -> None:
+def test_more_pixels_than_the_limit_are_refused() -> None:
     data = encoded(color(1, 2, 3), "PNG")
     assert opened(data, max_pixels=2400).image.shape == (3, 40, 60)
     with pytest.raises(Unusable, match="60×40; SMOOTHVOTE_MAX_PIXELS allows 2399"):
         opened(data, max_pixels=2399)
 
 
-def test_the_limit_of_a_side_is_the_settings() -> None:
+def test_a_longer_side_than_the_limit_is_refused() -> None:
     data = encoded(color(1, 2, 3), "PNG")
     assert decode(data, grayscale="convert", max_pixels=2400, max_side=60).image.shape == (3, 40, 60)
     with pytest.raises(Unusable, match="too_long: 60×40; SMOOTHVOTE_MAX_SIDE allows 59 a side"):
         decode(data, grayscale="convert", max_pixels=2400, max_side=59)
 
 
-def test_a_strip_of_few_pixels_is_refused_by_its_side() -> None:
+def test_a_long_strip_of_few_pixels_is_refused_by_default() -> None:
     assert Settings().max_side == MAX_SIDE
     with pytest.raises(Unusable) as raised:
         opened(encoded(Image.new("L", (MAX_SIDE + 1, 1)), "PNG"))
@@ -204,287 +189,8 @@ def test_no_other_format_is_opened(form: str) -> None:
     assert raised.value.code == "not_an_image"
 
 
-def test_what_is_missing_of_an_image_is_not_filled_with_grey() -> None:
+def test_a_truncated_image_is_refused_and_not_filled_with_grey() -> None:
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
     with pytest.raises(Unusable, match="truncated"):
         opened(encoded(Image.fromarray(GRADIENT), "JPEG")[:-60])
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
-
-
-# -- reading -----------------------------------------------------------------------------------------------------
-
-
-def entry(path: str, size: int | None = None) -> Entry:
-    return Entry(path=path, label=None, bytes=size)
-
-
-def make_socket(file: Path) -> None:
-    # Bound by its name alone: the whole path may be longer than a socket's can be.
-    with contextlib.chdir(file.parent), socket.socket(socket.AF_UNIX) as made:
-        made.bind(file.name)
-
-
-def make_device(file: Path) -> None:
-    try:
-        os.mknod(file, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # as /dev/zero
-    except PermissionError:
-        pytest.skip("only root makes devices")
-
-
-def test_the_bytes_of_a_file_are_read(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"12345")
-    assert read(str(tmp_path), entry("a.jpg", 5), Settings()) == b"12345"
-
-
-@pytest.mark.parametrize(
-    ("make", "code"),
-    [
-        (lambda file: file.with_name("b.jpg").touch(), "missing"),
-        (lambda file: file.touch(), "empty"),
-        (lambda file: file.mkdir(), "not_a_file"),
-        (os.mkfifo, "not_a_file"),
-        (lambda file: file.symlink_to("/etc/hostname"), "outside_root"),
-        (lambda file: file.symlink_to("/dev/zero"), "outside_root"),
-        (lambda file: file.symlink_to("nowhere"), "missing"),
-        (lambda file: file.symlink_to("a.jpg"), "unreadable"),
-        (make_socket, "not_a_file"),
-        (make_device, "not_a_file"),
-        (lambda file: file.write_bytes(b"123456"), "changed"),
-        (lambda file: file.write_bytes(b"1" * 101), "too_many_bytes"),
-    ],
-)
-def test_what_cannot_be_read_is_a_coded_reason(tmp_path: Path, make: Callable[[Path], object], code: str) -> None:
-    make(tmp_path / "a.jpg")
-    with pytest.raises(Unusable) as raised:
-        read(str(tmp_path), entry("a.jpg", 5 if code == "changed" else None), Settings(max_bytes=100))
-    assert raised.value.code == code
-
-
-def test_a_path_may_not_leave_the_root(tmp_path: Path) -> None:
-    (tmp_path / "secret.jpg").write_bytes(b"secret")
-    (tmp_path / "images").mkdir()
-    with pytest.raises(Unusable, match="outside_root"):
-        read(str(tmp_path / "images"), entry("../secret.jpg"), Settings())
-
-
-def test_a_link_may_lead_anywhere_below_the_image_root(tmp_path: Path) -> None:
-    (tmp_path / "all").mkdir()
-    (tmp_path / "all" / "a.jpg").write_bytes(b"12345")
-    (tmp_path / "some").mkdir()
-    (tmp_path / "some" / "a.jpg").symlink_to("../all/a.jpg")
-    assert read(str(tmp_path / "some"), entry("a.jpg"), Settings(image_root=tmp_path)) == b"12345"
-
-
-def test_a_root_that_is_not_mounted_is_the_workers_fault_and_no_images() -> None:
-    with pytest.raises(Refusal, match="SMOOTHVOTE_IMAGE_ROOT"):
-        find_root("/nowhere/at/all", Settings())
-
-
-def test_a_relative_root_is_below_the_image_root(tmp_path: Path) -> None:
-    (tmp_path / "val").mkdir()
-    assert find_root("val", Settings(image_root=tmp_path)) == str(tmp_path / "val")
-
-
-@pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "s3://bucket/images", "memory://images"])
-def test_a_worker_reads_no_url_that_its_settings_do_not_allow(url: str) -> None:
-    with pytest.raises(Refusal, match="SMOOTHVOTE_URL_SCHEMES"):
-        find_root(url, Settings())
-
-
-# -- a machine's faults, which are no image's ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("empty", [False, True])
-def test_a_folder_that_goes_away_is_the_machines_fault(tmp_path: Path, empty: bool) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.jpg").write_bytes(b"12345")
-    root = find_root(str(tmp_path / "images"), Settings())
-    shutil.rmtree(root)
-    if empty:
-        Path(root).mkdir()  # what an unmounted folder looks like
-    with pytest.raises(Refusal, match="does not see the images at") as raised:
-        read(root, entry("a.jpg"), Settings())
-    assert "\n" not in str(raised.value)
-
-
-def test_want_of_file_handles_is_the_machines_fault(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"12345")
-    script = """
-        import os, resource, sys
-        from db.errors import Refusal
-        from db.settings import Settings
-        from db.store import Entry
-        from worker.images import read
-        entry = Entry(path="a.jpg", label=None, bytes=None)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        held = []
-        try:
-            while True:
-                held.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            pass
-        try:
-            read(sys.argv[1], entry, Settings())
-        except Refusal as reason:
-            print(reason)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), tmp_path], cwd=Path(__file__).parent.parent,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout == f"this worker cannot read below {tmp_path}: Too many open files\n", done.stderr
-
-
-@pytest.mark.parametrize("number", sorted(MACHINE_ERRORS))
-def test_a_failing_mount_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"12345")
-    # A mount that fails in each of these ways cannot be had in a test; what the system says of it can.
-    with pytest.raises(Refusal, match="this worker cannot read below"):
-        read_failing(tmp_path, number, monkeypatch)
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
-def test_one_bad_file_is_no_fault_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"12345")
-    with pytest.raises(Unusable, match="unreadable"):
-        read_failing(tmp_path, number, monkeypatch)
-
-
-def read_failing(root: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fstat", fail)
-        read(str(root), entry("a.jpg"), Settings())
-
-
-# -- behind URLs -------------------------------------------------------------------------------------------------
-
-
-def test_a_file_url_is_its_folder_and_kept_below_the_image_root(tmp_path: Path) -> None:
-    (tmp_path / "my images").mkdir()
-    (tmp_path / "my images" / "a.jpg").write_bytes(b"12345")
-    root = find_root(f"file://{tmp_path}/my%20images", Settings())
-    assert read(root, entry("a.jpg"), Settings()) == b"12345"
-    with pytest.raises(Unusable, match="outside_root"):
-        read(root, entry("a.jpg"), Settings(image_root=tmp_path / "elsewhere"))
-
-
-def test_an_object_behind_a_url_is_read_and_a_missing_one_is_missing(tmp_path: Path) -> None:
-    settings = Settings(url_schemes="memory", max_bytes=5)
-    store = fsspec.filesystem("memory")
-    store.pipe({f"/{tmp_path.name}/a.jpg": b"12345", f"/{tmp_path.name}/big.jpg": b"123456"})
-    root = find_root(f"memory://{tmp_path.name}", settings)
-    assert read(root, entry("a.jpg", 5), settings) == b"12345"
-    for path, code in (("b.jpg", "missing"), ("big.jpg", "too_many_bytes"), ("../a.jpg", "outside_root")):
-        with pytest.raises(Unusable, match=code):
-            read(root, entry(path), settings)
-    store.rm(f"/{tmp_path.name}", recursive=True)
-    with pytest.raises(Refusal, match="there is nothing at memory://"):
-        read(root, entry("a.jpg"), settings)
-
-
-class Server(NamedTuple):
-    url: str
-    host: str
-    #: What was asked of it.
-    asked: list[str]
-
-
-@contextmanager
-def web_server(answers: Mapping[str, tuple[int, dict[str, str], bytes]]) -> Iterator[Server]:
-    pytest.importorskip("aiohttp", reason="http needs aiohttp, which comes with smoothvote[s3]")
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            status, headers, body = answers.get(self.path, (404, {}, b""))
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: pytest shows what was asked."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    host = f"127.0.0.1:{server.server_port}"
-    try:
-        yield Server(f"http://{host}/images", host, asked)
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def web(server: Server, **given: Any) -> Settings:
-    return Settings(url_schemes="file,http", http_hosts=server.host, **given)
-
-
-def test_an_image_is_read_from_a_host_that_is_allowed() -> None:
-    with web_server({"/images/a.jpg": (200, {}, b"12345")}) as server:
-        root = find_root(server.url, web(server))
-        assert read(root, entry("a.jpg", 5), web(server)) == b"12345"
-
-
-def test_no_request_reaches_a_host_that_is_not_allowed() -> None:
-    with web_server({"/images/a.jpg": (200, {}, b"12345")}) as server:
-        with pytest.raises(Refusal, match=r"SMOOTHVOTE_HTTP_HOSTS=127\.0\.0\.1 allows it"):
-            find_root(server.url, Settings(url_schemes="http", http_hosts="localhost,127.0.0.1:1"))
-        assert server.asked == []
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(status: int) -> None:
-    with web_server({"/secret": (200, {}, b"secret"), "/images/b.jpg": (200, {}, b"12345")}) as other:
-        secret = other.url.replace("images", "secret")
-        with web_server({"/images/a.jpg": (status, {"Location": secret}, b"moved")}) as server:
-            root = find_root(server.url, web(server))
-            with pytest.raises(Refusal, match="its server sends elsewhere, which is not followed") as raised:
-                read(root, entry("a.jpg"), web(server))
-            assert "\n" not in str(raised.value)
-            assert server.asked == ["/images/a.jpg"]
-        assert other.asked == []
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "code"),
-    [
-        (404, {}, b"", "missing"),
-        (410, {}, b"", "missing"),
-        (403, {}, b"", "unreadable"),
-        (200, {}, b"", "empty"),
-        (200, {}, b"1" * 101, "too_many_bytes"),
-        # Unpacked, that is more than was announced.
-        (200, {"Content-Encoding": "gzip"}, gzip.compress(b"1" * 10_000), "too_many_bytes"),
-    ],
-)
-def test_what_a_web_server_says_of_one_image_is_a_coded_reason(
-    status: int, headers: dict[str, str], body: bytes, code: str
-) -> None:
-    with web_server({"/images/a.jpg": (status, headers, body)}) as server:
-        with pytest.raises(Unusable) as raised:
-            read(server.url, entry("a.jpg"), web(server, max_bytes=100))
-        assert raised.value.code == code
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_web_server_in_trouble_is_no_images_fault(status: int) -> None:
-    with (
-        web_server({"/images/a.jpg": (status, {}, b"")}) as server,
-        pytest.raises(Refusal, match="can it be reached"),
-    ):
-        read(server.url, entry("a.jpg"), web(server))
-
-
-def test_a_web_server_that_is_down_is_no_images_fault() -> None:
-    with web_server({}) as server:
-        pass
-    with pytest.raises(Refusal, match="can it be reached"):
-        read(server.url, entry("a.jpg"), web(server))

@@ -10,8 +10,9 @@ from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
 from worker.classifier import Classifier, DeviceLost, Pass, choose_device
 from worker.engines import Eager, Normalised
-from worker.images import Pixels, Unusable
+from worker.images import Pixels
 from worker.pipeline import predict
+from worker.unusable import Unusable
 
 PLAIN = Preprocessing(resize=8, crop=8, interpolation="bilinear", antialias=False, mean=(0, 0, 0), std=(1, 1, 1))
 CPU = torch.device("cpu")

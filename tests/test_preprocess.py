@@ -3,8 +3,8 @@ import torch
 from torchvision.models import ResNet50_Weights
 
 from db.recipe import Preprocessing
-from worker.images import Unusable
 from worker.preprocess import fit
+from worker.unusable import Unusable
 
 PLAIN = Preprocessing(resize=256, crop=224, interpolation="bilinear", antialias=False, mean=(0, 0, 0), std=(1, 1, 1))
 

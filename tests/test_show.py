@@ -27,13 +27,13 @@ from db.store import Entry
 from report.sheet import HEAD, MARGIN, draw_sheet, drawable, sheet_name
 from report.story import Story, named_image, story
 from smoothvote import front_door
-from worker import noise
 from worker.assembly import make_classifier
 from worker.classifier import Classifier
-from worker.images import Pixels, decode, read
+from worker.files import read
+from worker.images import Pixels, decode
 from worker.pictures import Pictures
 from worker.pipeline import predict
-from worker.views import plain_views
+from worker.views import draw_field, plain_views
 
 RECIPE = make_recipe(model="efficientnet_lite0", levels=(0, 0.25), seed=7)
 CPU = torch.device("cpu")
@@ -124,9 +124,9 @@ def test_the_pictures_are_the_views_to_the_last_of_their_8_bits(
 ) -> None:
     entry = told(engine, run, "b/dog.jpg").entry
     pixels = _pixels(folder, entry, settings)
-    epsilon = noise.draw(pixels.digest, RECIPE.seed, *pixels.values.shape[:2])
+    field = draw_field(pixels, RECIPE)
     # Step by step, by kornia and torchvision on the whole image.
-    views = plain_views(pixels, epsilon, RECIPE, classifier.preprocessing, range(6)).clamp(0, 1) * 255
+    views = plain_views(pixels, field, RECIPE, classifier.preprocessing, range(6)).clamp(0, 1) * 255
     for level, sigma in enumerate(RECIPE.levels):
         drawn = torch.from_numpy(Pictures(settings).views(run, entry, sigma)).permute(0, 3, 1, 2).float()
         worked = views[level * len(VIEWS) : (level + 1) * len(VIEWS)]

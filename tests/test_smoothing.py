@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from worker.images import Unusable
 from worker.smoothing import smooth
+from worker.unusable import Unusable
 
 
 def test_single_smoothing_is_a_5_by_5_gaussian_of_sigma_1() -> None:

@@ -7,7 +7,8 @@ import torch
 
 from db.recipe import Preprocessing, make_recipe
 from worker import noise
-from worker.images import Pixels, Unusable
+from worker.images import Pixels
+from worker.unusable import Unusable
 from worker.views import draw_views, plain_views
 
 CPU = torch.device("cpu")

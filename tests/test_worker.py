@@ -21,7 +21,7 @@ from db.store import Entry
 from db.tables import Failure, Prediction, Run
 from db.tables import Image as ImageRow
 from worker.compute import Compute
-from worker.images import read
+from worker.files import read
 from worker.worker import Worker
 
 COLOURS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 255)}

@@ -14,7 +14,8 @@ from db.settings import Settings
 from db.store import Entry, Found, Work
 from worker.assembly import make_classifier
 from worker.classifier import Classifier, DeviceLost, choose_device
-from worker.images import Pixels, decode, find_root, read
+from worker.files import find_root, read
+from worker.images import Pixels, decode
 from worker.pipeline import Source, predict
 from worker.stopwatch import Stopwatch
 from worker.worker import BrokenProcess, Pinned, alive

@@ -6,7 +6,7 @@ import torch
 from kornia.filters import gaussian_blur2d
 
 from db.recipe import VIEWS
-from worker.images import Unusable
+from worker.unusable import Unusable
 
 
 def smooth(image: torch.Tensor, kernel_size: int, kernel_sigma: float) -> Iterator[torch.Tensor]:

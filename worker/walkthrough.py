@@ -10,7 +10,8 @@ from db.settings import Settings
 from db.store import Entry, Failed, Predicted
 from worker.assembly import make_classifier
 from worker.classifier import choose_device
-from worker.images import Pixels, decode, read
+from worker.files import read
+from worker.images import Pixels, decode
 from worker.pipeline import predict
 
 
