@@ -10,9 +10,12 @@ import click
 import cli.compute
 import cli.keep
 import cli.look
-import cli.measure
+from cli.demo import demo, reproduce
 from cli.doctor import doctor
+from cli.queue import dispatch, submit, watch
+from cli.run import run
 from cli.serve import serve
+from cli.sweep import sweep
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 from report.api import report, rows, runs
 
@@ -21,7 +24,7 @@ __all__ = ["main", "report", "rows", "runs"]
 
 
 SECTIONS = {
-    "Measure": cli.measure.VERBS,
+    "Measure": (demo, run, sweep, submit, watch, dispatch, reproduce),
     "Look at what was found": (*cli.look.VERBS, serve),
     "Compute": cli.compute.VERBS,
     "Look after the record": cli.keep.VERBS,

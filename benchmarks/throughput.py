@@ -40,7 +40,7 @@ from db.settings import PREFIX, Settings
 from db.tables import Image, Job, Prediction, Run
 from producer.broker import Broker
 from producer.dataset import NO_LABELS, read_dataset
-from producer.dispatch import SWEEP, dispatch
+from producer.dispatch import PAUSE, dispatch
 from producer.labels import Labels
 from producer.local import RedisServer, Workers
 from producer.submit import submit
@@ -128,7 +128,7 @@ class EndToEnd:
             if looks % 10 == 0:  # as often as `smoothvote watch` does
                 dispatch(self.engine, self.broker, self.settings, run_ids=[run_id])
             looks += 1
-            time.sleep(SWEEP / 10)
+            time.sleep(PAUSE / 10)
         seconds = time.perf_counter() - began
         with reading(self.engine) as session:
             state = progress(session, find_run(session, run_id))
@@ -199,10 +199,9 @@ def compare_labels(engine: Engine, runs: Sequence[str], recipe: Recipe, photogra
     """Stored labels against those of eager fp32 on the plain way from pixels to views."""
     import torch
 
-    from worker import noise
     from worker.images import decode
     from worker.models import load
-    from worker.views import plain_views
+    from worker.views import draw_field, plain_views
 
     model = load(recipe)
     preprocessing = model.preprocessing
@@ -214,19 +213,19 @@ def compare_labels(engine: Engine, runs: Sequence[str], recipe: Recipe, photogra
             named = select(Image.path, Image.id).join(Run, Run.dataset_id == Image.dataset_id).where(Run.id == run_id)
             images = dict(session.execute(named).all())
             stored = {
-                (row.image_id, row.sigma): (row.label_ns, row.label_ss, row.label_ds)
+                (row.image_id, row.level): (row.label_ns, row.label_ss, row.label_ds)
                 for row in session.scalars(select(Prediction).where(Prediction.run_id == run_id))
             }
         for path, image_id in images.items():
             file = next(photographs.glob(f"*/{path}"))
             pixels = decode(file.read_bytes(), grayscale=recipe.grayscale, max_pixels=10**9)
-            epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.values.shape[:2])
+            field = draw_field(pixels, recipe)
             with torch.inference_mode():
-                views = plain_views(pixels, epsilon, recipe, preprocessing, range(3 * len(recipe.levels)))
+                views = plain_views(pixels, field, recipe, preprocessing, range(3 * len(recipe.levels)))
                 batch = ((views - mean) / std).contiguous(memory_format=torch.channels_last)
                 labels = network(batch).argmax(dim=1).view(-1, 3).tolist()
-            for sigma, of_level in zip(recipe.levels, labels, strict=True):
-                pairs = list(zip(stored[image_id, sigma], of_level, strict=True))
+            for level, of_level in zip(recipe.levels, labels, strict=True):
+                pairs = list(zip(stored[image_id, level], of_level, strict=True))
                 compared += len(pairs)
                 different += sum(ours != theirs for ours, theirs in pairs)
     return {"compared": compared, "different": different}

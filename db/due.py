@@ -1,6 +1,6 @@
 """What is due: which jobs are to be put on the queue now, first or again. The dispatcher's half of a job's life."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
@@ -9,7 +9,9 @@ from db.store import UNSENT, insert
 from db.tables import Failure, Image, Job, Run, now
 
 
-def take_due(session: Session, *, run_id: str | None, window: int, lost_after: float, oldest: int | None) -> list[int]:
+def take_due(
+    session: Session, *, run_ids: Collection[str] | None, window: int, lost_after: float, oldest: int | None
+) -> list[int]:
     """Marks as sent, and returns, the ids of jobs that must be put on the queue: a window of them.
 
     The oldest first, but those that a worker gave back after all others.
@@ -20,7 +22,7 @@ def take_due(session: Session, *, run_id: str | None, window: int, lost_after: f
 
     Args:
         session: of a transaction.
-        run_id: of one run only; None for all.
+        run_ids: of these runs only; None for all.
         window: most jobs that may be on their way at once.
         lost_after: seconds.
         oldest: the job that the oldest message on the queue names; None if the queue is empty.
@@ -28,7 +30,7 @@ def take_due(session: Session, *, run_id: str | None, window: int, lost_after: f
     mine: ColumnElement[bool] = and_(
         Job.done_at.is_(None),
         Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
-        Job.run_id == run_id if run_id else true(),
+        true() if run_ids is None else Job.run_id.in_(run_ids),
     )
     lost = Job.sent_at < now(-lost_after)
     if oldest is not None:

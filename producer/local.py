@@ -23,6 +23,7 @@ from urllib.parse import quote
 import redis
 
 from db.errors import WRONG_USE, Refusal, SmoothvoteError
+from db.message import QUEUE
 from db.settings import PREFIX, Settings
 
 #: A unix socket's path holds 107 bytes.
@@ -92,6 +93,11 @@ class RedisServer:
         """Starts it again if it has ended; what was on it is sent again."""
         if self._process.poll() is not None:
             self._process = self._start()
+
+    def clear(self) -> None:
+        """Removes the messages that no worker has taken yet."""
+        with contextlib.suppress(redis.RedisError):  # if it has ended, the queue is empty anyway
+            self._client.delete(QUEUE)
 
     def end(self) -> None:
         """Ends it."""
@@ -173,7 +179,7 @@ class Workers:
             Refusal: if it ended because it cannot work as it is set up.
             SmoothvoteError: if it keeps ending, and nothing gets done.
         """
-        if done > self._done:
+        if done != self._done:
             self._done, self._restarts = done, 0
         code = self._process.poll()
         if code is None:

@@ -1,32 +1,48 @@
-"""Submitting: a dataset and a recipe become a run and its jobs, in one transaction; nothing is sent before it ends."""
+"""Submitting records a run and its jobs in one transaction. Nothing is sent before that has ended."""
 
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from db.axis import NOISE, Axis
 from db.recipe import Recipe
 from db.session import writing
 from db.store import record_dataset, record_run
 from producer.dataset import Dataset
 
-#: Images of a job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Its beginning and end
-#: cost about half an image's time (docs/explanation/performance.md).
+#: Images per job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Starting and ending a
+#: job costs about half an image's time (docs/explanation/performance.md).
 JOB_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What submitting did."""
+    """A run that was submitted."""
 
     run_id: str
-    #: False where the run was recorded before: submitting again resumes it.
+    #: False if the run was recorded before; submitting it again resumes it.
     new: bool
 
 
 def submit(
-    engine: Engine, recipe: Recipe, dataset: Dataset, *, name: str | None = None, job_size: int | None = None
+    engine: Engine,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    name: str | None = None,
+    job_size: int | None = None,
+    axis: Axis = NOISE,
 ) -> Submission:
-    """Records the run of a recipe over a dataset, or finds it recorded."""
+    """Records the run of a recipe over a dataset, or finds it recorded.
+
+    Args:
+        engine: the database.
+        recipe: what to measure with.
+        dataset: what to measure on.
+        name: what to call the run; None: by dataset and model.
+        job_size: images per job; None: JOB_SIZE.
+        axis: what the recipe's levels measure.
+    """
     run_id = recipe.run_id(dataset.fingerprint)
     with writing(engine) as session:
         dataset_id = record_dataset(
@@ -44,11 +60,12 @@ def submit(
             name=name or default_name(recipe, dataset),
             recipe=recipe,
             job_size=job_size or JOB_SIZE,
+            axis=axis,
         )
     return Submission(run_id=run_id, new=new)
 
 
 def default_name(recipe: Recipe, dataset: Dataset) -> str:
-    """What a run is called unless it is given a name."""
+    """The name of a run that was given none."""
     model = recipe.model.rsplit("/", 1)[-1].split("@")[0]
     return f"{dataset.name}-{model}"

@@ -1,4 +1,4 @@
-"""A grid of recipes over one dataset, made into runs: models × kernel sizes × kernel sigmas."""
+"""A sweep: one run for each of many recipes over one dataset, models × kernel sizes × kernel sigmas."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 
+from db.axis import NOISE, Axis
 from db.errors import Refusal, WrongUse
 from db.recipe import Recipe, make_recipe
 from db.session import connect
 from db.settings import Settings
 from producer.broker import Broker
+from producer.crew import crew
 from producer.dataset import Dataset
 from producer.dispatch import dispatch
-from producer.run import run_here
 from producer.submit import default_name, submit
 
 
@@ -21,12 +22,12 @@ def recipes_of(models: Sequence[Recipe], sizes: Sequence[float], sigmas: Sequenc
     """Each model with each kernel, in the order given.
 
     Args:
-        models: a recipe for each model, whatever its kernel.
-        sizes: sides of the kernels; none is the models' own.
-        sigmas: their standard deviations in pixels; none is the models' own.
+        models: one recipe per model.
+        sizes: sides of the kernels in pixels; empty: the size in the model's recipe.
+        sigmas: standard deviations of the kernels in pixels; empty: the one in the model's recipe.
 
     Raises:
-        WrongUse: for a kernel that cannot be, or a cell that is there twice.
+        WrongUse: for a kernel that is not valid, or a value that is given twice.
     """
     for flag, values in (
         ("--model", [model.model for model in models]),
@@ -43,13 +44,13 @@ def recipes_of(models: Sequence[Recipe], sizes: Sequence[float], sigmas: Sequenc
 
 
 def name_of(recipe: Recipe, dataset: Dataset, name: str | None) -> str:
-    """What a cell's run is called: also by its kernel, or all of a model's would have one name."""
+    """The name of one of a sweep's runs. It includes the kernel, which tells the runs of a model apart."""
     kernel = f"{recipe.kernel_size}x{recipe.kernel_size}-{recipe.kernel_sigma:g}"
     return "-".join([*([name] if name else []), default_name(recipe, dataset), kernel])
 
 
 def views_of(recipe: Recipe, dataset: Dataset) -> int:
-    """How many views a run is."""
+    """How many views a run has: three per image and level."""
     return len(dataset.entries) * len(recipe.levels) * 3
 
 
@@ -78,13 +79,13 @@ def plan(recipes: Mapping[str, Recipe], dataset: Dataset, name: str | None) -> d
 
 
 def announce(recipes: Mapping[str, Recipe], dataset: Dataset) -> None:
-    """Says how much work a sweep is."""
+    """Says on stderr how much work a sweep is."""
     models = len({recipe.model for recipe in recipes.values()})
     levels = len(next(iter(recipes.values())).levels)
     views = sum(views_of(recipe, dataset) for recipe in recipes.values())
     click.echo(
         f"runs: {len(recipes)} (models: {models}, kernels: {len(recipes) // models}), images: {len(dataset.entries)}, "
-        f"noise levels: {levels}, views: {views} in all",
+        f"levels: {levels}, views: {views} in all",
         err=True,
     )
 
@@ -97,29 +98,44 @@ def sweep_here(
     workers: int,
     name: str | None = None,
     job_size: int | None = None,
+    axis: Axis = NOISE,
 ) -> dict[str, str]:
-    """Sees each run through, one after the other; gives those that no worker could do, by id, with the reason.
+    """Submits every run, and sees them through one after the other with one crew.
 
-    A run that is refused does not lose the others. Those of the same classifier are not tried.
+    A run that is refused does not stop the others; later runs with the same classifier are refused with it.
+
+    Args:
+        settings: where the queue and the database are; what is not set is started here.
+        recipes: by run id.
+        dataset: what to measure on.
+        workers: worker processes to start; 0 leaves the work to workers elsewhere.
+        name: what the runs' names begin with.
+        job_size: images per job; None: JOB_SIZE.
+        axis: what the recipes' levels measure.
+
+    Returns:
+        The reason for each run that was refused, by run id.
 
     Raises:
-        SmoothvoteError: as `run_here`, for all but a refusal.
+        BrokerDown: if the queue that is set cannot be reached.
+        SmoothvoteError: if a run was cancelled, or another command works in the same folder.
         SystemExit: with INCOMPLETE, if it was interrupted.
     """
+    names = {run_id: name_of(recipe, dataset, name) for run_id, recipe in recipes.items()}
     refused: dict[str, str] = {}
-    reasons: dict[Recipe, str] = {}
-    for number, (run_id, recipe) in enumerate(recipes.items(), 1):
-        called = name_of(recipe, dataset, name)
-        click.echo(f"run {number} of {len(recipes)}: {called}", err=True)
-        classifier = recipe.classifier_key()
-        if classifier not in reasons:
+    with crew(settings, workers=workers) as here:
+        submissions = [
+            here.submit(recipe, dataset, name=names[run_id], job_size=job_size, axis=axis)
+            for run_id, recipe in recipes.items()
+        ]
+        for number, submission in enumerate(submissions, 1):
+            called = names[submission.run_id]
+            click.echo(f"run {number} of {len(recipes)}: {called}", err=True)
             try:
-                run_here(settings, recipe, dataset, workers=workers, name=called, job_size=job_size)
-                continue
+                here.see_through(submission)
             except Refusal as error:
-                reasons[classifier] = str(error)
-        refused[run_id] = reasons[classifier]
-        click.echo(f"smoothvote: {called} is refused: {reasons[classifier]}", err=True)
+                refused[submission.run_id] = str(error)
+                click.echo(f"smoothvote: {called} is refused: {error}", err=True)
     return refused
 
 
@@ -130,11 +146,12 @@ def sweep_submit(
     *,
     name: str | None = None,
     job_size: int | None = None,
+    axis: Axis = NOISE,
 ) -> None:
-    """Records every run, or finds it recorded, and sends what is due.
+    """Records every run, or finds it recorded, and sends the jobs that are due.
 
     Raises:
-        BrokerDown: if the queue that is set cannot be reached; then nothing is recorded.
+        BrokerDown: if the queue that is set cannot be reached. Nothing is recorded then.
     """
     broker = Broker(settings)
     broker.queued()
@@ -142,6 +159,6 @@ def sweep_submit(
     new = 0
     for recipe in recipes.values():
         called = name_of(recipe, dataset, name)
-        new += submit(engine, recipe, dataset, name=called, job_size=job_size).new
-    sent = sum(dispatch(engine, broker, settings, run_id=run_id) for run_id in recipes)
+        new += submit(engine, recipe, dataset, name=called, job_size=job_size, axis=axis).new
+    sent = sum(dispatch(engine, broker, settings, run_ids=[run_id]) for run_id in recipes)
     click.echo(f"{new} new runs, {len(recipes) - new} known, {sent} jobs sent", err=True)

@@ -2,8 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -11,9 +13,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import runs
+from db.errors import INCOMPLETE
 from db.outage import outlast, passes, reason
 from db.session import reading
-from db.tally import summarise
+from db.summaries import summarise
 
 #: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
 Look = Callable[[runs.Progress], None]
@@ -83,3 +86,17 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
                 )
                 next_line += LINE
             time.sleep(LOOK)
+
+
+@contextmanager
+def left(said: str) -> Iterator[None]:
+    """Ends the command on Ctrl-C in the body of the ``with``, with a line that says how to go on.
+
+    Raises:
+        SystemExit: with INCOMPLETE.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"smoothvote: {said}", err=True)
+        raise SystemExit(INCOMPLETE) from None

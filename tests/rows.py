@@ -6,6 +6,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from db import due, store
+from db.axis import NOISE, Axis
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import reading, writing
 from db.store import Claim, Entry, Failed, Predicted
@@ -24,6 +25,7 @@ def record(
     job_size: int = 4,
     name: str = "a run",
     fingerprint: str = "f" * 64,
+    axis: Axis = NOISE,
 ) -> str:
     """A run over images with these labels; gives its id."""
     entries = [Entry(path=f"{number}.jpg", label=label, bytes=100) for number, label in enumerate(labels)]
@@ -32,7 +34,9 @@ def record(
         dataset_id = store.record_dataset(
             session, name="images", root="/images", fingerprint=fingerprint, found=len(labels), entries=entries
         )
-        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=job_size)
+        store.record_run(
+            session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=job_size, axis=axis
+        )
     return run_id
 
 
@@ -45,7 +49,8 @@ def take_due(
     oldest: int | None = None,
 ) -> list[int]:
     with writing(engine) as session:
-        return due.take_due(session, run_id=run_id, window=window, lost_after=lost_after, oldest=oldest)
+        run_ids = [run_id] if run_id else None
+        return due.take_due(session, run_ids=run_ids, window=window, lost_after=lost_after, oldest=oldest)
 
 
 def jobs(engine: Engine, run_id: str) -> list[Job]:

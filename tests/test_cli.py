@@ -55,7 +55,7 @@ POSTGRES_DOWN = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere"
         (["run", "empty"], {}, "empty: no images in it"),
         (["run", "images", "--levels", "0,x"], {}, "'0,x' is not numbers between commas"),
         (["run", "images", "--levels", "0,-1"], {}, "--levels: input should be greater than or equal to 0"),
-        (["run", "images", "--levels", "0,0"], {}, "--levels: the same noise level is given twice"),
+        (["run", "images", "--levels", "0,0"], {}, "--levels: the same level is given twice"),
         (["run", "images", "--kernel-size", "4"], {}, "--kernel-size: 4 is even"),
         (["run", "images", "--model", "resnet50"], {}, "unknown model 'resnet50': use efficientnet_lite0"),
         (["run", "images", "--model", "nowhere.pth"], {}, "name its architecture with --arch"),

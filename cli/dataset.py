@@ -1,0 +1,70 @@
+"""The flags of a dataset and of its submission, and what the commands that take them share."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from db.recipe import Recipe
+    from db.settings import Settings
+    from producer.dataset import Dataset
+
+DATASET_FLAGS = (
+    click.option("--labels", metavar="FILE", help="A .csv or .jsonl of file_name,label; or `none`.  [default: from the layout]"),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images, spread evenly over the dataset."),
+    click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: 64]"),
+    click.option("--name", help="What to call the run.  [default: the dataset's and the model's names]"),
+    click.option("--dry-run", is_flag=True, help="Print what would be submitted, and submit nothing."),
+)  # fmt: skip
+
+
+def dataset_flags(command: Any) -> Any:
+    """Gives a command the flags of a dataset and its submission."""
+    for flag in reversed(DATASET_FLAGS):
+        command = flag(command)
+    return command
+
+
+def find_dataset(
+    images: str, recipe: "Recipe", settings: "Settings", labels: str | None, limit: int | None
+) -> "Dataset":
+    """Reads the dataset at IMAGES, and says on stderr which of its files and labels will not count.
+
+    Raises:
+        WrongUse: as ``read_dataset``.
+    """
+    from producer.dataset import read_dataset
+    from producer.labels import Labels
+
+    dataset = read_dataset(images, labels=Labels(recipe), settings=settings, labels_from=labels, limit=limit)
+    if dataset.ignored:
+        click.echo(f"passed over {dataset.ignored} files that are no images by their name", err=True)
+    count = len(dataset.entries)
+    if missing := [entry.path for entry in dataset.entries if entry.bytes is None]:
+        click.echo(f"{len(missing)} of {count} images are not there: {missing[0]} is one", err=True)
+    if not dataset.labelled:
+        click.echo("no image has a label: there will be reject rates, and no accuracies", err=True)
+    elif dataset.labelled < count:
+        click.echo(f"{count - dataset.labelled} of {count} images have no label: accuracy is of the rest", err=True)
+    return dataset
+
+
+def describe(recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: int | None) -> None:
+    """Prints what would be submitted, as JSON."""
+    import json
+
+    from producer.submit import JOB_SIZE, default_name
+
+    size = job_size or JOB_SIZE
+    plan = {
+        "id": recipe.run_id(dataset.fingerprint),
+        "name": name or default_name(recipe, dataset),
+        "root": dataset.root,
+        "images": len(dataset.entries),
+        "available": dataset.found,
+        "labelled": dataset.labelled,
+        "jobs": -(-len(dataset.entries) // size),
+        "views": len(dataset.entries) * len(recipe.levels) * 3,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    click.echo(json.dumps(plan, indent=2))
