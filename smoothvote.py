@@ -12,6 +12,7 @@ import cli.keep
 import cli.look
 from cli.demo import demo, reproduce
 from cli.doctor import doctor
+from cli.list import list_members
 from cli.queue import dispatch, submit, watch
 from cli.run import run
 from cli.serve import serve
@@ -28,7 +29,7 @@ SECTIONS = {
     "Look at what was found": (*cli.look.VERBS, serve),
     "Compute": cli.compute.VERBS,
     "Look after the record": cli.keep.VERBS,
-    "When in doubt": (doctor,),
+    "When in doubt": (list_members, doctor),
 }
 
 

@@ -1,4 +1,4 @@
-"""What an image's views cost, drawn by two sparse products and plainly: `python -m benchmarks.pixels IMAGES`.
+"""Times the views of an image, by sparse products and step by step: `python -m benchmarks.pixels IMAGES`.
 
 On one thread; the two ways take turns on every photograph.
 """
@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from db.recipe import Preprocessing, make_recipe
-from worker import noise
 from worker.images import decode
-from worker.views import draw_views, plain_views
+from worker.views import draw_field, draw_views, plain_views
 
-#: That of torchvision's ResNet-50 and of EfficientNet-Lite0.
+#: Among them those of torchvision's ResNet-50 and of EfficientNet-Lite0.
 FITS = {
     "bilinear": Preprocessing(256, 224, "bilinear", True, (0, 0, 0), (1, 1, 1)),
     "bicubic": Preprocessing(256, 224, "bicubic", True, (0, 0, 0), (1, 1, 1)),
@@ -42,11 +41,11 @@ def main(images: Path, limit: int) -> None:
             at = [time.perf_counter()]
             pixels = decode(file.read_bytes(), grayscale="convert", max_pixels=10**9)
             at.append(time.perf_counter())
-            epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.values.shape[:2])
+            field = draw_field(pixels, recipe)
             at.append(time.perf_counter())
-            fast = draw_views(pixels, epsilon, recipe, fit, cpu)
+            fast = draw_views(pixels, field, recipe, fit, cpu)
             at.append(time.perf_counter())
-            plain = plain_views(pixels, epsilon, recipe, fit, range(len(fast)))
+            plain = plain_views(pixels, field, recipe, fit, range(len(fast)))
             at.append(time.perf_counter())
             for stage, began, ended in zip(took, at, at[1:], strict=False):
                 took[stage].append(1000 * (ended - began))

@@ -1,27 +1,31 @@
-"""The flags that make a recipe, shared by every command that takes one."""
+"""The flags that make a recipe, shared by every command that takes one, and how they are checked."""
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from db.article import PRESET
+from db.axis import Axis
 from db.errors import WrongUse
-from db.recipe import DEFAULT_MODEL, Recipe, make_recipe
+from db.recipe import DEFAULT_MODEL, DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe, make_recipe
+
+if TYPE_CHECKING:
+    from worker.perturbations import Perturbation
 
 Command = Callable[..., Any]
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers between commas."""
+    """Numbers separated by commas."""
 
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """As click asks of a parameter's type."""
+        """Parses the text of a flag, as click asks of a parameter's type."""
         if isinstance(value, tuple):
             return value
         try:
@@ -36,39 +40,46 @@ RECIPE_FLAGS = (
     click.option("--weights", help="A torchvision weights name, or a .safetensors or .pth file for --model."),
     click.option("--arch", help="Architecture of a checkpoint: torchvision/NAME or timm/NAME."),
     click.option("--classes", type=click.Path(path_type=Path), help="Class names, one a line, in the order of the model's outputs.  [default: ImageNet-1k]"),
-    click.option("--levels", type=Numbers(), metavar="σ,σ,…", help="Noise levels in [0,1] pixel units.  [default: 0,0.125,0.25,0.375]"),
+    click.option("--perturbation", metavar="NAME", help=f"What is done to the images; `smoothvote list` names all.  [default: {DEFAULT_PERTURBATION}]"),
+    click.option("--levels", type=Numbers(), metavar="L,L,…", help="Levels of the perturbation, in its own unit.  [default: the perturbation's own; of gaussian 0,0.125,0.25,0.375]"),
+    click.option("--smoother", metavar="NAME", help=f"What smooths the perturbed images; `smoothvote list` names all.  [default: {DEFAULT_SMOOTHER}]"),
     click.option("--kernel-size", type=int, metavar="N", help="Side of the smoothing kernel, odd.  [default: 5]"),
-    click.option("--kernel-sigma", type=float, metavar="S", help="Its standard deviation in pixels.  [default: 1.0]"),
-    click.option("--seed", type=int, metavar="N", help="Of the noise.  [default: 0]"),
+    click.option("--kernel-sigma", type=float, metavar="S", help="Standard deviation of a Gaussian kernel, in pixels.  [default: 1.0]"),
+    click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]"),
     click.option("--resize", type=int, metavar="N", help="Short side before the crop.  [default: the weights' own]"),
     click.option("--crop", type=int, metavar="N", help="Side of the centre crop.  [default: the weights' own]"),
-    click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="[default: the weights' own]"),
-    click.option("--antialias/--no-antialias", default=None, help="When resizing.  [default: the weights' own]"),
-    click.option("--mean", type=Numbers(), metavar="R,G,B", help="Normalisation.  [default: the weights' own]"),
-    click.option("--std", type=Numbers(), metavar="R,G,B", help="Normalisation.  [default: the weights' own]"),
-    click.option("--grayscale", type=click.Choice(["convert", "skip"]), help="What becomes of grey images.  [default: convert]"),
-    click.option("--precision", type=click.Choice(["exact", "bf16"]), help="exact: the labels of fp32.  [default: exact]"),
-    click.option("--preset", type=click.Choice(["article"]), help="The article's recipe: its levels, 5×5 σ 1, 256/224 bilinear without antialias, grey skipped."),
+    click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="How images are resized.  [default: the weights' own]"),
+    click.option("--antialias/--no-antialias", default=None, help="Whether resizing averages the pixels that it drops.  [default: the weights' own]"),
+    click.option("--mean", type=Numbers(), metavar="R,G,B", help="Normalisation: subtracted from each channel.  [default: the weights' own]"),
+    click.option("--std", type=Numbers(), metavar="R,G,B", help="Normalisation: divides each channel.  [default: the weights' own]"),
+    click.option("--grayscale", type=click.Choice(["convert", "skip"]), help="Convert grey images to RGB, or skip them.  [default: convert]"),
+    click.option("--precision", type=click.Choice(["exact", "bf16"]), help="exact: the labels of fp32; bf16: the model computes in bfloat16.  [default: exact]"),
+    click.option("--preset", type=click.Choice(["article"]), help="The article's recipe: its levels, 5×5 kernel of sigma 1, resize 256, crop 224, bilinear without antialias, grey images skipped."),
 )  # fmt: skip
 
 
 def recipe_flags(command: Command) -> Command:
-    """Gives a command the flags of a recipe; its parameters are handed to ``recipe_from``."""
+    """Gives a command the flags of a recipe; it passes their values on to ``recipe_from``."""
     for flag in reversed(RECIPE_FLAGS):
         command = flag(command)
     return command
 
 
 def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Recipe:
-    """The recipe that the flags describe: what was given, over the preset, over the defaults.
+    """The recipe that the flags describe: what is given, over the preset, over the defaults.
 
     Raises:
-        WrongUse: for values that do not fit, or a file that is not there.
+        WrongUse: for values that are not valid, an unknown perturbation or smoother, or a file that is not there.
     """
-    fields = (PRESET if preset else {}) | {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
+    fields = (PRESET if preset else {}) | given
     if classes:
         fields["classes"] = read_classes(classes)
+    if "levels" not in given and "perturbation" in given:
+        fields["levels"] = find_perturbation(given["perturbation"]).levels
     recipe = make_recipe(**fields)
+    find_perturbation(recipe.perturbation).check(recipe.levels)
+    check_smoother(recipe, given)
     if recipe.checkpoint is None:
         return recipe
     where = "model" if recipe.is_checkpoint(recipe.model) else "weights"
@@ -81,11 +92,46 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
     return make_recipe(**fields | {where: str(file), "checkpoint_sha256": digest})
 
 
-def read_classes(file: Path) -> tuple[str, ...]:
-    """Class names of a text file, one a line.
+def find_perturbation(name: str) -> "Perturbation":
+    """The perturbation of this name.
 
     Raises:
-        WrongUse: if it cannot be read, or names a class twice, or fewer than two.
+        WrongUse: if there is none; the message names those there are.
+    """
+    # Imported here and not above: `smoothvote --help` does not need it.
+    from worker.perturbations import PERTURBATIONS
+
+    return PERTURBATIONS.find(name)
+
+
+def axis_of(recipe: Recipe) -> Axis:
+    """What the levels of a recipe measure: the run records it."""
+    return find_perturbation(recipe.perturbation).axis
+
+
+def check_smoother(recipe: Recipe, given: Collection[str]) -> None:
+    """Refuses an unknown smoother, and a kernel flag that would change nothing: it would make two runs of one.
+
+    Args:
+        recipe: names the smoother.
+        given: the fields that were set by flags.
+
+    Raises:
+        WrongUse: naming the smoothers there are, or the flag.
+    """
+    from worker.smoothers import SMOOTHERS
+
+    smoother = SMOOTHERS.find(recipe.smoother)
+    for field in ("kernel_size", "kernel_sigma"):
+        if field in given and field not in smoother.uses:
+            raise WrongUse(f"--{field.replace('_', '-')}: the smoother {smoother.name} does not use it; leave it out")
+
+
+def read_classes(file: Path) -> tuple[str, ...]:
+    """The class names in a text file, one a line.
+
+    Raises:
+        WrongUse: if the file cannot be read, names a class twice, or names fewer than two.
     """
     try:
         names = tuple(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())

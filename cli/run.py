@@ -38,7 +38,5 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     if dry_run:
         describe(recipe, dataset, name, job_size)
         return
-    run_id = run_here(
-        settings, recipe, dataset, name=name, job_size=job_size, workers=workers, axis=axis_of(recipe)
-    )
+    run_id = run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers, axis=axis_of(recipe))
     show_report(run_id, form, interval=interval, plot=plot, risk_coverage=risk_coverage)

@@ -1,4 +1,4 @@
-"""The axis of a run: what its levels measure. A run records it, so that a report needs no worker to name its levels."""
+"""The axis of a run: what its levels measure. A run records it, so that a report names levels without a worker."""
 
 from typing import NamedTuple
 
@@ -6,21 +6,22 @@ from typing import NamedTuple
 class Axis(NamedTuple):
     """How the levels of a perturbation are written."""
 
-    #: Before a value: σ, ε, severity.
+    #: Stands before a value: σ, ε, severity.
     symbol: str
-    #: What a level is called in a sentence: noise level, severity.
+    #: What a sentence calls a level: noise level, severity.
     title: str
-    #: What a value is measured in; empty where it has no unit.
+    #: What the value is measured in; empty if it has no unit.
     unit: str = ""
 
     def at(self, level: float) -> str:
-        """One level, as in ``σ = 0.25``."""
+        """One level, such as ``σ = 0.25``."""
         return f"{self.symbol} = {level:g}"
 
     @property
     def label(self) -> str:
-        """What stands beside a plot's axis, as in ``noise level σ (standard deviation of pixels in [0, 1])``."""
-        return f"{self.title} {self.symbol}".removesuffix(f" {self.title}") + (f" ({self.unit})" if self.unit else "")
+        """The label of a plot's axis, such as ``noise level σ (standard deviation of pixels in [0, 1])``."""
+        name = self.title if self.symbol == self.title else f"{self.title} {self.symbol}"
+        return f"{name} ({self.unit})" if self.unit else name
 
 
 #: The axis of Gaussian noise, and of every run that was recorded before runs had an axis.

@@ -13,8 +13,15 @@ METHOD = 2
 
 DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
 BUNDLED_MODEL = "efficientnet_lite0"
-#: The article's. A recipe that names them has the id that it had before there were others.
+#: The article's. They are left out of a run's id, which is the one it had before there were others.
 DEFAULT_PERTURBATION = DEFAULT_SMOOTHER = "gaussian"
+DEFAULT_LEVELS = (0.0, 0.125, 0.25, 0.375)
+#: How models are named, apart from checkpoints on disk.
+MODEL_SOURCES = {
+    BUNDLED_MODEL: "EfficientNet-Lite0; its weights come with smoothvote[embedded]",
+    "torchvision/NAME[@WEIGHTS]": "any classifier of torchvision, with its default weights or those named",
+    "timm/NAME": "any classifier of timm",
+}
 #: ImageNet-1k, the classes of every model here that does not name its own.
 IMAGENET_CLASSES = 1000
 
@@ -71,7 +78,7 @@ class Recipe(BaseModel):
     #: What is done to an image, by its name among the worker's perturbations.
     perturbation: Annotated[str, Field(min_length=1)] = DEFAULT_PERTURBATION
     #: How much of it, ascending, in the perturbation's own unit; 0 leaves the image as it is.
-    levels: Annotated[tuple[Level, ...], Field(min_length=1), BeforeValidator(_ascending)] = (0.0, 0.125, 0.25, 0.375)
+    levels: Annotated[tuple[Level, ...], Field(min_length=1), BeforeValidator(_ascending)] = DEFAULT_LEVELS
     #: What answers it, by its name among the worker's smoothers.
     smoother: Annotated[str, Field(min_length=1)] = DEFAULT_SMOOTHER
     kernel_size: Annotated[int, Field(ge=3, le=63)] = 5
@@ -157,8 +164,7 @@ def _check_name(name: str) -> None:
     source, _, rest = name.partition("/")
     if name != BUNDLED_MODEL and not (source in ("torchvision", "timm") and rest):
         raise ValueError(
-            f"unknown model {name!r}: use {BUNDLED_MODEL}, torchvision/NAME[@WEIGHTS], timm/NAME, "
-            "or a .safetensors or .pth file with --arch"
+            f"unknown model {name!r}: use {', '.join(MODEL_SOURCES)}, or a .safetensors or .pth file with --arch"
         )
 
 

@@ -1,4 +1,6 @@
-"""A registry: finds the members of a family, one a file of its folder, by their names. A new member is one new file."""
+"""A registry finds the members of a family by name. Each member is one file of the family's folder: adding one is
+adding a file.
+"""
 
 import importlib
 import pkgutil
@@ -12,7 +14,7 @@ from db.errors import WrongUse
 class Named(Protocol):
     """A member of a family."""
 
-    #: What a person calls it.
+    #: What people call it.
     name: str
 
 
@@ -20,29 +22,27 @@ Member = TypeVar("Member", bound=Named)
 
 
 class Family(Mapping[str, Member], Generic[Member]):
-    """The members of a package: each of its modules holds one, as ``MEMBER``.
+    """The members of a package, by name: every module of it that defines ``MEMBER``.
 
-    Nothing is imported before a member is asked for.
+    The modules are imported when the first member is asked for.
 
     Args:
-        package: the folder's import name, as ``worker.perturbations``.
-        noun: what one member is called in a message, as ``perturbation``.
+        package: the folder as Python imports it, such as ``worker.perturbations``.
+        noun: what messages call one member, such as ``perturbation``.
     """
 
     def __init__(self, package: str, noun: str) -> None:
         self._package, self.noun = package, noun
 
     def find(self, name: str) -> Member:
-        """The member of this name.
+        """Returns the member of this name.
 
         Raises:
-            WrongUse: naming those that there are.
+            WrongUse: if there is none; the message names those there are.
         """
-        found = _members(self._package).get(name)
-        if found is None:
-            raise WrongUse(f"there is no {self.noun} {name!r}; there are {', '.join(self)}")
-        member: Member = found
-        return member
+        if name not in self:
+            raise WrongUse(f"there is no {self.noun} {name!r}; there are: {', '.join(self)}")
+        return self[name]
 
     def __getitem__(self, name: str) -> Member:
         member: Member = _members(self._package)[name]
@@ -57,8 +57,14 @@ class Family(Mapping[str, Member], Generic[Member]):
 
 @cache
 def _members(package: str) -> Mapping[str, Any]:
-    """By name, in alphabetical order of their files."""
+    """The members by name, in the order of their files' names."""
     folder = importlib.import_module(package)
-    modules = [importlib.import_module(f"{package}.{module.name}") for module in pkgutil.iter_modules(folder.__path__)]
-    members = [module.MEMBER for module in modules if hasattr(module, "MEMBER")]
-    return {member.name: member for member in members}
+    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+    modules = [importlib.import_module(f"{package}.{name}") for name in names]
+    members: dict[str, Any] = {}
+    for module in modules:
+        if member := getattr(module, "MEMBER", None):
+            if member.name in members:
+                raise ImportError(f"{module.__name__} and another file of {package} are both called {member.name!r}")
+            members[member.name] = member
+    return members

@@ -13,7 +13,7 @@ from torch import nn
 
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
-from worker import assembly, noise
+from worker import assembly
 from worker.assembly import make_classifier
 from worker.bounds import SAFETY, SMALLEST, bound_of, logits_of, photograph_like
 from worker.classifier import Classifier, Pass
@@ -22,7 +22,7 @@ from worker.images import decode
 from worker.lanes import spread
 from worker.models import load
 from worker.pipeline import predict
-from worker.views import plain_views
+from worker.views import draw_field, plain_views
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="the engine openvino is not installed")
 
@@ -348,9 +348,9 @@ def test_on_photographs_every_label_is_that_of_eager_fp32_on_the_plain_way(
     plain = Eager(Normalised(load(recipe).network, fit), CPU)
     expected = []
     for pixels in images:
-        epsilon = noise.draw(pixels.digest, recipe.seed, *pixels.values.shape[:2])
+        field = draw_field(pixels, recipe)
         with torch.inference_mode():
-            logits = plain.logits(plain_views(pixels, epsilon, recipe, fit, range(12)))
+            logits = plain.logits(plain_views(pixels, field, recipe, fit, range(12)))
         expected += [tuple(level) for level in logits.argmax(1).view(4, 3).tolist()]
     assert rows == expected
     assert classifier.asked["openvino bf16"] == 36

@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5,9 +9,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.flags import RECIPE_FLAGS, read_classes, recipe_flags, recipe_from
+from cli.flags import RECIPE_FLAGS, axis_of, read_classes, recipe_flags, recipe_from
+from cli.list import list_members
+from db.axis import NOISE, Axis
 from db.errors import WRONG_USE, WrongUse
 from db.recipe import Recipe
+from worker.perturbations import PERTURBATIONS
+from worker.smoothers import SMOOTHERS
 
 #: sha256 of b"abc", the standard's own example.
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -111,6 +119,8 @@ def test_every_field_but_the_checksum_has_a_flag() -> None:
     [
         (["--model", "timm/resnet18"], "model", "timm/resnet18"),
         (["--weights", "IMAGENET1K_V2"], "weights", "IMAGENET1K_V2"),
+        (["--perturbation", "gaussian"], "perturbation", "gaussian"),
+        (["--smoother", "gaussian"], "smoother", "gaussian"),
         (["--levels", "0.5,0,0.25"], "levels", (0.0, 0.25, 0.5)),
         (["--levels", " 0 , 1e-1 "], "levels", (0.0, 0.1)),
         (["--kernel-size", "7"], "kernel_size", 7),
@@ -141,6 +151,88 @@ def test_levels_are_numbers_between_commas(text: str) -> None:
     result = shell("--levels", text)
     assert result.exit_code == WRONG_USE
     assert f"{text!r} is not numbers between commas, as 0,0.125,0.25" in result.output
+
+
+# -- perturbations and smoothers -----------------------------------------------------------------------------------
+
+
+class Severity:
+    """A perturbation of whole severities."""
+
+    name, axis, levels = "fog", Axis("severity", "severity"), (1.0, 3.0)
+
+    def check(self, levels: Sequence[float]) -> None:
+        if not all(level in (1, 2, 3) for level in levels):
+            raise WrongUse("--levels: fog has severities 1, 2 and 3")
+
+
+@pytest.fixture
+def fog(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"fog": Severity(), "gaussian": PERTURBATIONS["gaussian"]}
+    monkeypatch.setattr(PERTURBATIONS, "find", found.__getitem__)
+
+
+@pytest.mark.usefixtures("fog")
+def test_levels_that_are_not_given_are_the_perturbations_own() -> None:
+    assert recipe(perturbation="fog").levels == (1, 3)
+    assert recipe(perturbation="fog", preset="article").levels == (1, 3)
+    assert recipe(perturbation="fog", levels=(2.0,)).levels == (2,)
+    assert recipe(perturbation="gaussian") == Recipe()
+
+
+@pytest.mark.usefixtures("fog")
+def test_the_perturbation_says_which_levels_are_allowed() -> None:
+    assert refusal(perturbation="fog", levels=(2.0, 4.0)) == "--levels: fog has severities 1, 2 and 3"
+    assert refusal(levels=(0.1, 10.5)) == "--levels: 10.5 is out of range; gaussian takes σ from 0 to 10"
+
+
+@pytest.mark.usefixtures("fog")
+def test_a_run_is_given_the_perturbations_axis() -> None:
+    assert axis_of(recipe(perturbation="fog")) == Axis("severity", "severity")
+    assert axis_of(Recipe()) == NOISE
+
+
+def test_an_unknown_perturbation_or_smoother_is_told_those_there_are() -> None:
+    assert refusal(perturbation="gausian").startswith("there is no perturbation 'gausian'; there are: gaussian")
+    assert refusal(smoother="gausian").startswith("there is no smoother 'gausian'; there are: gaussian")
+
+
+def test_a_kernel_flag_that_the_smoother_does_not_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Median:
+        name, uses = "median", ("kernel_size",)
+
+    monkeypatch.setattr(SMOOTHERS, "find", lambda _: Median())
+    assert refusal(smoother="median", kernel_sigma=2.0) == (
+        "--kernel-sigma: the smoother median does not use it; leave it out"
+    )
+    assert recipe(smoother="median", kernel_size=3, preset="article").kernel_size == 3
+
+
+# -- the list of what there is -----------------------------------------------------------------------------------
+
+
+def test_list_names_perturbations_smoothers_and_models() -> None:
+    said = CliRunner().invoke(list_members, [], terminal_width=80).output
+    for part in ("gaussian", "noise level σ", "0, 0.125, 0.25, 0.375", "timm/NAME", "efficientnet_lite0", "--arch"):
+        assert part in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_list_is_json_as_well() -> None:
+    found = json.loads(CliRunner().invoke(list_members, ["--format", "json"]).output)
+    gaussian = next(one for one in found["perturbations"] if one["name"] == "gaussian")
+    assert (gaussian["symbol"], gaussian["levels"], gaussian["limits"]) == ("σ", [0, 0.125, 0.25, 0.375], [0, 10])
+    assert gaussian["about"].startswith("Gaussian noise of standard deviation σ")
+    assert [one["uses"] for one in found["smoothers"] if one["name"] == "gaussian"] == [["kernel_size", "kernel_sigma"]]
+    assert [one["name"] for one in found["models"]][:2] == ["efficientnet_lite0", "torchvision/NAME[@WEIGHTS]"]
+
+
+def test_list_needs_no_torch() -> None:
+    code = (
+        "import sys, smoothvote; smoothvote.front_door(['list'], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "False"
 
 
 # -- classes -----------------------------------------------------------------------------------------------------

@@ -200,6 +200,26 @@ def test_a_file_that_changes_between_two_looks_is_a_failure() -> None:
     assert [(row.image_id, row.code) for row in found.failed] == [(3, "changed")]
 
 
+def test_close_calls_of_a_strip_are_decided_on_the_views_there_are() -> None:
+    # Drawn again, 20×2000 pixels would be resized to 256×25,600: its source is asked once.
+    asked = iter([torch.rand(3, 2000, 20)])
+    sure = classifier(ByBrightness())
+    unsure = Classifier(
+        PLAIN, "0" * 64, [Pass(sure.passes[0].engine, 2)], sure.passes[0].engine, device=CPU, batch_size=6
+    )
+    recipe = make_recipe(levels=(0.1,), resize=256, crop=8)
+    unsure.preprocessing = PLAIN._replace(resize=256)
+    (found,) = predict([(3, lambda: source(next(asked))())], recipe, unsure)
+    assert [(row.image_id, row.level) for row in found.predicted] == [(3, 0.1)]
+    assert unsure.asked == {"eager f32": 6}  # its three views, twice
+
+
+def test_a_recipe_from_a_newer_version_is_refused_and_no_image_is_at_fault() -> None:
+    recipe = make_recipe(perturbation="from_tomorrow", levels=(0,))
+    with pytest.raises(Refusal, match="there is no perturbation 'from_tomorrow'"):
+        next(predict([(0, source(flat(1, 0, 0)))], recipe, classifier(ByBrightness())))
+
+
 def test_lanes_change_no_answer() -> None:
     recipe = make_recipe(levels=(0, 0.3), resize=8, crop=8)
     images = [(number, source(torch.rand(3, 10, 14))) for number in range(20)]

@@ -1,7 +1,7 @@
-"""Bounds: how close two logits may be for a fast engine to still name the larger one as eager fp32 does. Measured.
+"""Bounds: from which margin between its two largest logits on a fast engine's top label is that of eager fp32.
 
-A fast engine's logits differ from fp32's. Its top label can only be another one where its margin over some other label
-is smaller than the error of that difference. The errors are measured on views of made-up photographs, the same for
+A fast engine's logits differ from those of fp32. Its top label can differ only where its margin over some other label
+is smaller than the error of that difference. The errors are measured on views of synthetic photographs, the same on
 every worker, so that a bound does not depend on the images that happen to come first.
 """
 
@@ -15,21 +15,21 @@ from worker.images import Pixels
 from worker.memory import ran_out
 from worker.views import draw_views
 
-#: A bound is so many times the root mean square of the errors. On 6,000 views of 500 photographs the largest margin of
-#: a changed label was 4 times that, of EfficientNet-Lite0 in bfloat16 (docs/explanation/performance.md).
+#: A bound is this many times the root mean square of the errors. On 6,000 views of 500 photographs, the largest margin
+#: of a label that changed was 4 times that: EfficientNet-Lite0 in bfloat16 (docs/explanation/performance.md).
 SAFETY = 6
-#: No bound is smaller: it costs nothing, and two fp32 ways to the same logits differ by 1e-5 of them.
+#: The smallest bound. It costs nothing, and two fp32 ways to compute the same logits differ by 1e-5 of their size.
 SMALLEST = 1e-3
-#: Labels that are looked at: what can come first instead of the first.
+#: The errors of so many of the largest logits are measured: those whose labels could come first.
 CONTENDERS = 5
-#: Photographs that are measured on, of 12 views each.
+#: Synthetic photographs to measure on; each has 12 views.
 IMAGES = 2
-#: In pixels: a smaller one could not be blurred.
+#: Of such a photograph, in pixels: a smaller one could not be smoothed.
 SMALLEST_SIDE = 8
 
 
 def sample_views(preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
-    """Views of made-up photographs, at the article's levels: (24, 3, crop, crop) on the device."""
+    """Views of synthetic photographs, by the article's recipe: (24, 3, crop, crop) float32 in [0, 1] on the device."""
     generator = torch.Generator().manual_seed(0)
     side = max(preprocessing.resize, SMALLEST_SIDE)
     drawn = []
@@ -41,7 +41,7 @@ def sample_views(preprocessing: Preprocessing, device: torch.device) -> torch.Te
 
 
 def photograph_like(side: int, generator: torch.Generator) -> torch.Tensor:
-    """(side, side, 3) float32 in [0,1] with the statistics of photographs: amplitudes fall with frequency, as 1/f.
+    """Makes a (side, side, 3) image, float32 in [0, 1], with the spectrum of photographs: amplitudes fall as 1/f.
 
     Source: D. J. Field, "Relations between the statistics of natural images and the response properties of cortical
     cells", Journal of the Optical Society of America A 4 (1987).
@@ -51,14 +51,17 @@ def photograph_like(side: int, generator: torch.Generator) -> torch.Tensor:
     frequency[0, 0] = 1 / side
     pink = torch.fft.irfft2(white / frequency, s=(side, side))
     pink = (pink - pink.mean((1, 2), keepdim=True)) / pink.std((1, 2), keepdim=True).clamp_min(1e-6)
-    # Its three colours differ less than light from dark.
+    # As in photographs, colours differ less than brightness.
     image: torch.Tensor = 0.45 + 0.2 * pink[3] + 0.07 * pink[:3]
     return image.clamp_(0, 1).permute(1, 2, 0).contiguous()
 
 
 @torch.inference_mode()
 def logits_of(engine: Engine, views: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """(N, classes) float32 on the CPU, of (N, 3, crop, crop) views, in passes as they will come, or as memory holds."""
+    """Logits of (N, 3, crop, crop) views: (N, classes) float32 on the CPU.
+
+    Passes have ``batch_size`` views, as those of real work do, or as many as memory holds.
+    """
     found = []
     rest, size = views, batch_size
     while len(rest):
@@ -73,7 +76,7 @@ def logits_of(engine: Engine, views: torch.Tensor, batch_size: int) -> torch.Ten
 
 
 def _tried(engine: Engine, batch: torch.Tensor, *, last: bool) -> torch.Tensor | None:
-    """None, and no exception, where memory does not hold the pass: an exception would hold on to its tensors."""
+    """Logits of a pass; None if memory does not hold it: an exception would keep its tensors alive."""
     try:
         return engine.logits(batch).cpu()
     except (RuntimeError, MemoryError) as error:
@@ -83,14 +86,19 @@ def _tried(engine: Engine, batch: torch.Tensor, *, last: bool) -> torch.Tensor |
 
 
 def bound_of(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """The bound, from (N, classes) logits of an engine and those of eager fp32.
+    """The bound of an engine.
 
-    Infinite for an engine whose logits are no numbers: it decides nothing.
+    Args:
+        found: (N, classes) logits of the engine.
+        expected: those of eager fp32 for the same views.
+
+    Returns:
+        A difference of logits; infinite if the engine's logits are not numbers, so that it decides nothing.
     """
     contenders = found.topk(min(CONTENDERS, found.shape[1]), dim=1).indices
     errors = (found - expected).gather(1, contenders)
-    of_gaps = errors[:, :1] - errors[:, 1:]  # of the first label's margin over each of the others
+    of_gaps = errors[:, :1] - errors[:, 1:]  # errors of the top label's margin over each of the others
     if not of_gaps.numel():
-        return SMALLEST  # there is one class, and nothing to decide
+        return SMALLEST  # there is a single class: nothing to decide
     bound = SAFETY * float(of_gaps.square().mean().sqrt())
     return max(SMALLEST, bound) if math.isfinite(bound) else math.inf

@@ -7,10 +7,11 @@ from threading import Lock
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from db.errors import Refusal, one_line
 from db.recipe import Preprocessing
-from worker.engines import Engine
+from worker.engines import Eager, Engine
 from worker.memory import PassSize, ran_out
 
 #: What CUDA and its libraries begin an error with.
@@ -65,7 +66,7 @@ class Classifier:
     """
 
     def __init__(
-        self, preprocessing: Preprocessing, weights_sha256: str, passes: Sequence[Pass], plain: Engine, *,
+        self, preprocessing: Preprocessing, weights_sha256: str, passes: Sequence[Pass], plain: Eager, *,
         device: torch.device, batch_size: int, lanes: int = 1, threads: int = 1,
     ) -> None:  # fmt: skip
         self.preprocessing = preprocessing
@@ -77,13 +78,18 @@ class Classifier:
         self.lanes, self.threads = lanes, threads
         #: Called after each forward pass: who waits for it knows that it gets on.
         self.after_pass: Callable[[], None] = lambda: None
-        self._plain = Pass(plain, 0)
+        self._eager, self._plain = plain, Pass(plain, 0)
         #: Views that each engine was asked for, by its name.
         self.asked: Counter[str] = Counter()
         self._counting = Lock()
         self._size, self._close_size = PassSize(batch_size), PassSize(CLOSE_BATCH[device.type])
         # A GPU is kept busy by one pass; two at a time would only take twice the memory.
         self._turn: AbstractContextManager[object] = Lock() if device.type == "cuda" else nullcontext()
+
+    @property
+    def network(self) -> nn.Module:
+        """The model in fp32 on its device, (N, 3, crop, crop) views in [0, 1] to (N, classes) logits, for an attack."""
+        return self._eager.network
 
     @torch.inference_mode()
     def predict(self, views: torch.Tensor) -> Answers:

@@ -18,6 +18,7 @@ from worker.files import find_root, read
 from worker.images import Pixels, decode
 from worker.pipeline import Source, predict
 from worker.stopwatch import Stopwatch
+from worker.views import steps_of
 from worker.worker import BrokenProcess, Pinned, alive
 
 logger = logging.getLogger("worker")
@@ -36,9 +37,10 @@ class Compute:
         """What this machine would do the job with.
 
         Raises:
-            Refusal: if it has not the weights, or the device.
+            Refusal: if it does not have the recipe's perturbation, smoother or weights, or the device.
             BrokenProcess: if its device is broken for this process.
         """
+        steps_of(work.recipe)  # asked for before the model is loaded
         try:
             classifier = self._classifier_of(work.recipe)
         except (torch.AcceleratorError, DeviceLost) as error:

@@ -61,13 +61,13 @@ class Eager:
 
     def __init__(self, network: nn.Module, device: torch.device, low: torch.dtype | None = None) -> None:
         self.name = f"eager {short_name(low)}"
-        self._network, self._device, self._low = network, device, low
+        self.network, self._device, self._low = network, device, low
 
     def logits(self, views: torch.Tensor) -> torch.Tensor:
         """As Engine."""
         views = views.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, dtype=self._low, enabled=self._low is not None):
-            logits: torch.Tensor = self._network(views)
+            logits: torch.Tensor = self.network(views)
         return logits.float()
 
 

@@ -1,4 +1,4 @@
-"""The way of an image: pixels → noise → views → one batch with others → labels → vote."""
+"""The pipeline: pixels → perturbed → views → one batch with other images → labels → vote."""
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -11,39 +11,40 @@ import torch
 from db.errors import Refusal, one_line
 from db.recipe import VIEWS, Recipe
 from db.store import Failed, Found, Predicted
-from worker import noise
 from worker.classifier import Answers, Classifier, DeviceLost
-from worker.images import Pixels, Unusable
+from worker.images import Pixels
 from worker.lanes import batched, spread
 from worker.memory import ran_out
 from worker.stopwatch import Stopwatch
-from worker.views import draw_views, plain_views
+from worker.unusable import Unusable
+from worker.views import draw_field, draw_views, merges_steps, plain_views, steps_of
 from worker.vote import majority
 
 logger = logging.getLogger("worker")
 
-#: Images of more pixels are drawn one at a time, whatever the lanes: each takes gigabytes.
+#: The views of larger images are drawn one image at a time, however many lanes there are: each takes gigabytes.
 LARGE = 16_000_000
 LARGE_IMAGE = Lock()
 
-#: Gives an image's pixels, or raises Unusable.
+#: Returns an image's pixels, or raises Unusable.
 Source = Callable[[], Pixels]
 
 
 def predict(
     images: Iterable[tuple[int, Source]], recipe: Recipe, classifier: Classifier, watch: Stopwatch | None = None
 ) -> Generator[Found]:
-    """Predictions and failures of images, in their order, some images at a time.
+    """Predicts images: yields predictions and failures, in the images' order, some images at a time.
 
     Args:
         images: id and source of each.
-        recipe: what is to be done with them.
+        recipe: what is done with them.
         classifier: made from that recipe.
-        watch: is told where the time goes: seconds of each lane, by stage.
+        watch: adds up the seconds of each stage, over all lanes.
 
     Raises:
-        Exception: what was raised for images for no reason of theirs, if no image of all could be predicted. If others
-            could, those images are failures: unreadable, or unexpected.
+        Refusal: if this worker does not have the recipe's perturbation or smoother.
+        Exception: the first unforeseen error, if no image at all could be predicted: then the machine is at fault. If
+            some could, the images with such errors are failures: unreadable, or unexpected.
     """
     group = Group(recipe, classifier, watch or Stopwatch())
     at_once = max(1, classifier.batch_size // (len(recipe.levels) * len(VIEWS)))
@@ -56,20 +57,21 @@ def predict(
             odd |= unforeseen
             yield found
     if odd and not fine:
-        raise next(iter(odd.values()))  # with every image: it is the machine
+        raise next(iter(odd.values()))
     if odd:
         yield Found([], [_odd(image_id, error) for image_id, error in odd.items()])
 
 
 class Group:
-    """What a lane does with the few images that make a forward pass together."""
+    """What a lane does with the few images whose views fill one forward pass."""
 
     def __init__(self, recipe: Recipe, classifier: Classifier, watch: Stopwatch) -> None:
         self.recipe, self.classifier, self.watch = recipe, classifier, watch
+        self.network = classifier.network if steps_of(recipe).perturbation.needs_model else None
 
     @torch.inference_mode()
     def predict(self, images: Sequence[tuple[int, Source]]) -> tuple[Found, dict[int, Exception]]:
-        """What was found; and, by image, errors that nobody foresaw: of the image or of this machine, others tell."""
+        """What was found; and, by image, unforeseen errors: whether image or machine is at fault, other images tell."""
         found, odd = Found([], []), dict[int, Exception]()
         usable: list[tuple[int, Drawn]] = []
         for image_id, source in images:
@@ -83,13 +85,13 @@ class Group:
         for (image_id, drawn), of_image in zip(usable, _split(answers, len(usable)), strict=True):
             close = of_image.close.nonzero().flatten()
             if len(close):
-                plain: list[torch.Tensor] = []
+                exact: list[torch.Tensor] = []
                 with self._blaming(image_id, found, odd), self.watch.on("close"):
-                    plain.append(self._draw_plainly(drawn, close.tolist()))
-                if not plain:
+                    exact.append(self._exact_views(drawn, close))
+                if not exact:
                     continue
                 with self.watch.on("close"):
-                    for column, value in zip(of_image, self.classifier.predict_plainly(plain[0]), strict=True):
+                    for column, value in zip(of_image, self.classifier.predict_plainly(exact[0]), strict=True):
                         column[close] = value
             if of_image.confidences.isfinite().all():
                 found.predicted.extend(_rows(image_id, self.recipe, of_image))
@@ -100,7 +102,7 @@ class Group:
 
     @contextmanager
     def _blaming(self, image_id: int, found: Found, odd: dict[int, Exception]) -> Iterator[None]:
-        """What goes wrong with an image is its own; but not a device that is lost."""
+        """Records an error as that of an image, and goes on; a device that is lost is no image's fault."""
         try:
             with self.classifier.device_errors():
                 yield
@@ -110,44 +112,48 @@ class Group:
             found.failed.append(Failed(image_id=image_id, code=reason.code, message=reason.message))
         except Exception as error:
             logger.warning("image %d: %s: %s", image_id, type(error).__name__, one_line(error))
-            odd[image_id] = error.with_traceback(None)  # which would hold on to its tensors
+            odd[image_id] = error.with_traceback(None)  # a traceback keeps tensors alive
 
     def _draw(self, source: Source) -> "Drawn":
         pixels = source()
-        with _room_for(pixels, self.classifier.device):
+        recipe, classifier = self.recipe, self.classifier
+        with _room_for(pixels, classifier.device):
             with self.watch.on("noise"):
-                epsilon = self._noise(pixels)
+                field = draw_field(pixels, recipe)
             with self.watch.on("views"):
-                views = draw_views(pixels, epsilon, self.recipe, self.classifier.preprocessing, self.classifier.device)
-        return Drawn(source, pixels.digest, views)
+                views = draw_views(pixels, field, recipe, classifier.preprocessing, classifier.device, self.network)
+        return Drawn(source, pixels.digest, views, merges_steps(pixels, recipe, classifier.preprocessing))
 
-    def _noise(self, pixels: Pixels) -> torch.Tensor:
-        return noise.draw(pixels.digest, self.recipe.seed, *pixels.values.shape[:2])
-
-    def _draw_plainly(self, drawn: "Drawn", close: list[int]) -> torch.Tensor:
-        """Those views of an image that no engine could decide, for eager fp32 to have its own say on."""
-        pixels = drawn.source()  # once more: to keep those of all would take gigabytes
+    def _exact_views(self, drawn: "Drawn", close: torch.Tensor) -> torch.Tensor:
+        """The views that no engine could decide, for eager fp32: drawn again step by step where steps were merged."""
+        if not drawn.merged:
+            return drawn.views[close.to(drawn.views.device)]
+        pixels = drawn.source()  # read again: keeping the pixels of all images would take gigabytes
         if pixels.digest != drawn.digest:
             raise Unusable("changed", "the file changed while it was worked on: submit again")
         with _room_for(pixels, self.classifier.device):
-            return plain_views(pixels, self._noise(pixels), self.recipe, self.classifier.preprocessing, close)
+            field = draw_field(pixels, self.recipe)
+            return plain_views(pixels, field, self.recipe, self.classifier.preprocessing, close.tolist())
 
 
 class Drawn(NamedTuple):
-    """An image's views, (levels · 3, 3, crop, crop) on the classifier's device; and where they came from."""
+    """An image's views, and where they came from."""
 
     source: Source
     digest: bytes
+    #: (levels · 3, 3, crop, crop) on the classifier's device.
     views: torch.Tensor
+    #: Whether smoothing, resizing and cropping were merged: then the views are 1e-6 off those of single steps.
+    merged: bool
 
 
 @contextmanager
 def _room_for(pixels: Pixels, device: torch.device) -> Iterator[None]:
-    """Where an image is drawn: large ones in turn.
+    """Waits until an image's views may be drawn: those of large images are drawn in turn.
 
     Raises:
         Unusable: out_of_memory.
-        DeviceLost: if it is a GPU's memory: another process begins with all of it.
+        DeviceLost: if a GPU is out of memory: a new process begins with all of it.
     """
     height, width = pixels.values.shape[:2]
     with LARGE_IMAGE if height * width > LARGE else nullcontext():
@@ -162,7 +168,7 @@ def _room_for(pixels: Pixels, device: torch.device) -> Iterator[None]:
 
 
 def _split(answers: Answers, images: int) -> Iterator[Answers]:
-    """Of each image, on the same memory."""
+    """The answers of each image, without copying them."""
     for number in range(images):
         yield Answers(*(column.view(images, -1)[number] for column in answers))
 

@@ -1,21 +1,22 @@
-"""From a view to the model's input: short side, centre crop. Normalisation belongs to the classifier."""
+"""From a view to the model's input: resize the short side, crop the centre. The classifier normalises."""
 
 import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from db.recipe import Preprocessing
-from worker.images import Unusable
+from worker.unusable import Unusable
 
-#: A longer side than this after resizing comes of a strip of pixels, and would take gigabytes.
-LONGEST_SIDE = 16_384
+#: The longest side that an image may be resized to. That of 3×3000 pixels would be 256,000; the weights of so many are
+#: worked out before all but the crop's are thrown away, in up to half a gigabyte.
+LONGEST_SIDE = 262_144
 
 
 def fit(view: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """A (3, H, W) view as (3, crop, crop).
+    """A (3, H, W) view as (3, crop, crop), the way torchvision's own presets do it: the whole view is resized.
 
     Raises:
-        Unusable: too_narrow, if nothing in it could be seen.
+        Unusable: too_narrow.
     """
     height, width = view.shape[-2:]
     check_sides(height, width, preprocessing)
@@ -30,14 +31,18 @@ def fit(view: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
 
 
 def check_sides(height: int, width: int, preprocessing: Preprocessing) -> None:
-    """Raises Unusable, too_narrow, where resizing would make a strip."""
-    longest = preprocessing.resize * max(height, width) / min(height, width)
+    """Refuses an image that is much longer than wide.
+
+    Raises:
+        Unusable: too_narrow.
+    """
+    longest = max(resized_sides(height, width, preprocessing.resize))
     if longest > LONGEST_SIDE:
-        raise Unusable("too_narrow", f"{width}×{height}; resized, its long side would be {longest:.0f} pixels")
+        raise Unusable("too_narrow", f"{width}×{height}; resized, its long side would be {longest} pixels")
 
 
 def resized_sides(height: int, width: int, resize: int) -> tuple[int, int]:
-    """Height and width that torchvision gives an image whose short side it is to make ``resize``."""
+    """Height and width to which torchvision resizes an image whose short side becomes ``resize``."""
     long = int(resize * max(height, width) / min(height, width))
     return (resize, long) if height <= width else (long, resize)
 

@@ -1,164 +1,195 @@
-"""The views of an image as the model is to see them: noise, smoothing, resize and crop in two sparse products a view.
+"""Views: what the model sees of an image at each level: x, S(x) and S(S(x)), each resized and cropped.
 
-Smoothing, resizing and cropping are each linear and separable, so that each view is L · x · Rᵀ, with two matrices that
-hang on nothing but the image's size. Their rows have a few weights side by side (7 on average, for 500×375 pixels), and
-are applied as bags of weighted rows. The weights are not computed here: kornia and torchvision are asked for them, by
-what they make of combs. And what the crop cannot see is left out: 39 % of such a photograph.
+Two ways lead to them. ``plain_views`` takes one step after the other on the whole image, and is what every other way is
+measured by. ``draw_views`` computes what the crop can see, by two sparse products for each view (worker/matrices.py).
 """
 
-import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional as F
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as T
+from torch import nn
 
+from db.errors import Refusal, WrongUse
 from db.recipe import VIEWS, Preprocessing, Recipe
-from worker import noise
 from worker.images import Pixels, to_unit
-from worker.preprocess import check_sides, crop_offset, fit, resized_sides
-from worker.smoothing import blur, check_size, smooth
+from worker.keys import Key
+from worker.lanes import batched
+from worker.matrices import AxisMatrices, matrices_of
+from worker.perturbations import PERTURBATIONS, Perturbation, Pointwise, Subject
+from worker.preprocess import fit, resized_sides
+from worker.smoothers import SMOOTHERS, Separable, Smoother
+from worker.unusable import Unusable
+
+#: Pixels that a smoother is given at a time, where it smooths whole images: all levels of a photograph together, those
+#: of a large image one by one.
+SMOOTHED_AT_ONCE = 1_000_000
+#: A longer side than this after resizing is that of a strip of pixels: it is never resized as a whole.
+LONGEST_PLAIN_SIDE = 16_384
+
+
+class Steps(NamedTuple):
+    """What a recipe does to an image before it is resized."""
+
+    perturbation: Perturbation
+    smoother: Smoother
+
+
+def steps_of(recipe: Recipe) -> Steps:
+    """The perturbation and the smoother that a recipe names.
+
+    Raises:
+        Refusal: if this worker does not have them, or has no model to give to one that needs it.
+    """
+    try:
+        return Steps(PERTURBATIONS.find(recipe.perturbation), SMOOTHERS.find(recipe.smoother))
+    except WrongUse as error:
+        raise Refusal(f"this worker cannot do the run: {error}; is it older than the run? update it") from None
+
+
+def draw_field(pixels: Pixels, recipe: Recipe) -> torch.Tensor:
+    """The random field of an image in a run, on the CPU: (3, H, W), (1, H, W), or empty."""
+    height, width = pixels.values.shape[:2]
+    return steps_of(recipe).perturbation.draw(Key(pixels.digest, recipe.seed), height, width)
 
 
 def draw_views(
-    pixels: Pixels, epsilon: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, device: torch.device
-) -> torch.Tensor:
-    """All views of an image: (levels · 3, 3, crop, crop) float32 in [0,1] on the device, level by level.
+    pixels: Pixels, field: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, device: torch.device,
+    network: nn.Module | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """All views of an image: (levels · 3, 3, crop, crop) float32 in [0, 1] on the device, level by level.
 
     Within 1e-6 of what ``plain_views`` computes.
 
     Args:
         pixels: of the image.
-        epsilon: its noise, (3, H, W).
-        recipe: for levels and kernel.
+        field: as ``draw_field`` returned it.
+        recipe: names perturbation, levels and smoother.
         preprocessing: for resize and crop.
         device: where the views are wanted.
+        network: the model, for a perturbation that needs it.
 
     Raises:
         Unusable: too_small, too_narrow.
+        Refusal: as ``steps_of``.
     """
     height, width = pixels.values.shape[:2]
-    down, across = _axes(height, width, recipe, preprocessing, device)
-    # Columns first, and so the image on its side: (3, w, h), of the part that the crop can see.
-    image = to_unit(_sent(pixels.values[down.first : down.last, across.first : across.last].permute(2, 1, 0), device))
-    field = _sent(epsilon[:, down.first : down.last, across.first : across.last].permute(0, 2, 1), device)
+    steps = steps_of(recipe)
+    _check_size(height, width, recipe, steps.smoother)
+    axes = down, across = matrices_of(height, width, recipe, preprocessing, device)
+    if isinstance(steps.perturbation, Pointwise) and isinstance(steps.smoother, Separable):
+        planes = _pointwise_planes(pixels, field, recipe, steps.perturbation, axes, device)
+    else:
+        subject = _subject(pixels, field, recipe, preprocessing, device, network)
+        planes = _whole_planes(subject, steps, axes)
     crop = preprocessing.crop
     views = torch.empty(len(recipe.levels), len(VIEWS), 3, crop, crop, device=device)
-    for level, sigma in enumerate(recipe.levels):
-        for channel in range(3):  # one by one: what is computed with stays in a core's cache
-            noisy = noise.add(image[channel], field[channel], sigma)
-            columns = across.all_views.of(noisy).view(len(VIEWS), crop, -1)  # (3, crop, h)
-            for view, rows in enumerate(down.views):
-                views[level, view, channel] = rows.of(columns[view].t().contiguous())
+    for level, view, channel, values in planes:
+        columns = across.all_views.times(values).view(len(across.views), crop, -1)  # (views, crop, h)
+        for further, rows in enumerate(down.views):
+            views[level, view + further, channel] = rows.times(columns[further].t().contiguous())
     return views.flatten(0, 1)
 
 
 def plain_views(
-    pixels: Pixels, epsilon: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, wanted: Sequence[int]
-) -> torch.Tensor:
-    """The same, one step after the other on the whole image, by kornia and torchvision: what all else is measured by.
+    pixels: Pixels, field: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, wanted: Sequence[int],
+    network: nn.Module | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """The same views, one step after the other on the whole image, on the CPU: (wanted, 3, crop, crop).
 
     Args:
         wanted: numbers of the views wanted, as ``draw_views`` counts them.
+
+    Raises:
+        Unusable, Refusal: as ``draw_views``.
     """
-    image = pixels.image
+    perturbation, smoother = steps_of(recipe)
+    height, width = pixels.values.shape[:2]
+    _check_size(height, width, recipe, smoother)
+    subject = _subject(pixels, field, recipe, preprocessing, torch.device("cpu"), network)
+    levels = sorted({number // len(VIEWS) for number in wanted})
+    perturbed = perturbation.perturb(subject, [recipe.levels[level] for level in levels])
     found = {}
-    for level in {number // len(VIEWS) for number in wanted}:
-        noisy = noise.add(image, epsilon, recipe.levels[level])
-        for view, smoothed in enumerate(smooth(noisy, recipe.kernel_size, recipe.kernel_sigma)):
+    for level, smoothed in zip(levels, perturbed, strict=True):
+        for view in range(len(VIEWS)):
+            if view:
+                smoothed = smoother.smooth(smoothed[None], recipe)[0]
             if (number := level * len(VIEWS) + view) in wanted:
                 found[number] = fit(smoothed, preprocessing)
     return torch.stack([found[number] for number in wanted])
 
 
+def merges_steps(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -> bool:
+    """Whether ``draw_views`` merges what ``plain_views`` does in steps, and the image is none that would not fit.
+
+    Then its views are worth drawing again where two labels are as close as rounding. All others are perturbed and
+    smoothed by the same code in both, which may be an attack that takes minutes; and a strip is never resized whole.
+    """
+    perturbation, smoother = steps_of(recipe)
+    height, width = pixels.values.shape[:2]
+    longest = max(resized_sides(height, width, preprocessing.resize))
+    return isinstance(perturbation, Pointwise) and isinstance(smoother, Separable) and longest <= LONGEST_PLAIN_SIDE
+
+
+class Plane(NamedTuple):
+    """One channel of what the crop can see of an image, and which view it is, or the first of those made of it."""
+
+    level: int
+    view: int
+    channel: int
+    #: (w, h): on its side, since columns are multiplied first.
+    values: torch.Tensor
+
+
+def _pointwise_planes(
+    pixels: Pixels, field: torch.Tensor, recipe: Recipe, perturbation: Pointwise,
+    axes: tuple[AxisMatrices, AxisMatrices], device: torch.device,
+) -> Iterator[Plane]:  # fmt: skip
+    """x, perturbed no further than the crop can see."""
+    down, across = axes
+    image = to_unit(_sent(pixels.values[down.first : down.last, across.first : across.last].permute(2, 1, 0), device))
+    seen = _sent(field[:, down.first : down.last, across.first : across.last].permute(0, 2, 1), device)
+    seen = seen.expand(3, -1, -1)
+    for number, level in enumerate(recipe.levels):
+        for channel in range(3):  # one by one: a channel stays in the cache of a core
+            yield Plane(number, 0, channel, perturbation.at(image[channel], seen[channel], level))
+
+
+def _whole_planes(subject: Subject, steps: Steps, axes: tuple[AxisMatrices, AxisMatrices]) -> Iterator[Plane]:
+    """x, perturbed as a whole; and, under a smoother that is not separable, S(x) and S(S(x)) as well."""
+    down, across = axes
+    height, width = subject.image.shape[-2:]
+    perturbed = steps.perturbation.perturb(subject, subject.recipe.levels)
+    views = 1 if isinstance(steps.smoother, Separable) else len(VIEWS)
+    at_once = max(1, SMOOTHED_AT_ONCE // (height * width))
+    for group in batched(enumerate(perturbed), at_once):
+        images = torch.stack([x for _, x in group])  # (levels, 3, H, W)
+        for view in range(views):
+            if view:
+                images = steps.smoother.smooth(images, subject.recipe)
+            for (level, _), image in zip(group, images, strict=True):
+                seen = image[:, down.first : down.last, across.first : across.last].permute(0, 2, 1).contiguous()
+                yield from (Plane(level, view, channel, seen[channel]) for channel in range(3))
+
+
+def _subject(
+    pixels: Pixels, field: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, device: torch.device,
+    network: nn.Module | None,
+) -> Subject:  # fmt: skip
+    if network is None and PERTURBATIONS.find(recipe.perturbation).needs_model:
+        raise Refusal(f"the perturbation {recipe.perturbation} needs the model, which is not loaded here")
+    image = to_unit(_sent(pixels.values.permute(2, 0, 1), device))
+    key = Key(pixels.digest, recipe.seed)
+    return Subject(image, _sent(field, device), key, recipe, preprocessing, network)
+
+
+def _check_size(height: int, width: int, recipe: Recipe, smoother: Smoother) -> None:
+    smallest = smoother.smallest_side(recipe)
+    if min(height, width) < smallest:
+        raise Unusable("too_small", f"{width}×{height}; smoothing needs {smallest} pixels a side, or more")
+
+
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """On the device, contiguous; to a GPU it goes while this thread goes on."""
+    """On the device, contiguous; the copy to a GPU goes on while this thread does other work."""
     tensor = tensor.contiguous()
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-class Bags(NamedTuple):
-    """A sparse matrix, as bags of weighted rows of what it is applied to."""
-
-    indices: torch.Tensor
-    offsets: torch.Tensor
-    weights: torch.Tensor
-
-    def of(self, table: torch.Tensor) -> torch.Tensor:
-        """The matrix (M, N) times a dense (N, D) one: (M, D)."""
-        return F.embedding_bag(self.indices, table, self.offsets, mode="sum", per_sample_weights=self.weights)
-
-
-class Axis(NamedTuple):
-    """What happens along one axis of an image: smoothing, resize and crop, for each view."""
-
-    #: The part of the axis that the crop can see.
-    first: int
-    last: int
-    #: (crop, last - first) each.
-    views: tuple[Bags, ...]
-    #: (3 · crop, last - first): of all views, one below the other.
-    all_views: Bags
-
-
-def _axes(
-    height: int, width: int, recipe: Recipe, preprocessing: Preprocessing, device: torch.device
-) -> tuple[Axis, Axis]:
-    check_size(height, width, recipe.kernel_size)
-    check_sides(height, width, preprocessing)
-    down, across = (
-        _axis(
-            side, resized, preprocessing.crop, preprocessing.interpolation, preprocessing.antialias,
-            recipe.kernel_size, recipe.kernel_sigma, device,
-        )
-        for side, resized in zip((height, width), resized_sides(height, width, preprocessing.resize), strict=True)
-    )  # fmt: skip
-    return down, across
-
-
-@lru_cache(maxsize=128)
-def _axis(
-    side: int, resized: int, crop: int, interpolation: str, antialias: bool, kernel_size: int, kernel_sigma: float,
-    device: torch.device,
-) -> Axis:  # fmt: skip
-    """Asks kornia and torchvision what each pixel of the crop makes of the image's.
-
-    It sees a few neighbours of the image's only, fewer than ``teeth``. So columns that are 1 at every teeth-th row, and
-    0 elsewhere, tell its weights for one neighbour each.
-    """
-    scale = side / resized
-    # How far it sees to either side: the interpolation's reach, and that of two blurs.
-    reach = (2 if interpolation == "bicubic" else 1) * (max(scale, 1) if antialias else 1) + 2 * (kernel_size // 2)
-    teeth = min(side, 2 * math.ceil(reach) + 3)
-    rows = torch.arange(side)
-    combs = torch.zeros(1, 1, side, teeth)
-    combs[0, 0, rows, rows % teeth] = 1
-    offset = crop_offset(resized, crop)
-    middle = ((torch.arange(crop, dtype=torch.float64) + offset + 0.5) * scale - 0.5).round().long()
-    lowest = (middle - teeth // 2).clamp(0, side - teeth)[:, None]
-    neighbours = lowest + (torch.arange(teeth) - lowest) % teeth  # (crop, teeth): which row each comb tells of
-
-    weights = []
-    for view in range(len(VIEWS)):
-        combs = combs if view == 0 else blur(combs, (kernel_size, 1), kernel_sigma)
-        # In three channels, as a view has: of one alone PyTorch takes another way, which rounds otherwise.
-        fitted = T.resize(
-            combs[0].expand(3, -1, -1), [resized, teeth],
-            interpolation=InterpolationMode(interpolation), antialias=antialias,
-        )  # fmt: skip
-        weights.append(fitted[0, offset : offset + crop])
-    seen = neighbours.repeat(len(VIEWS), 1)[torch.cat(weights) != 0]
-    first, last = int(seen.min()), int(seen.max()) + 1
-    views = tuple(_bags(neighbours - first, one, device) for one in weights)
-    return Axis(first, last, views, _bags((neighbours - first).repeat(len(VIEWS), 1), torch.cat(weights), device))
-
-
-def _bags(neighbours: torch.Tensor, weights: torch.Tensor, device: torch.device) -> Bags:
-    """Of (rows, teeth) indices and weights, without those that weigh nothing."""
-    weigh = weights != 0
-    ends = weigh.sum(1).cumsum(0)
-    offsets = torch.cat([ends.new_zeros(1), ends[:-1]])
-    return Bags(neighbours[weigh].int().to(device), offsets.int().to(device), weights[weigh].to(device))

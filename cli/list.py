@@ -1,0 +1,78 @@
+"""The command that lists what a recipe can be made of."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@click.command("list")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+def list_members(form: str) -> None:
+    """List the perturbations, the smoothers and the sources of models that there are.
+
+    Each perturbation with what its levels measure and the levels of a run that names none.
+    """
+    found = {"perturbations": _perturbations(), "smoothers": _smoothers(), "models": _models()}
+    if form == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    formatter = click.HelpFormatter()
+    _write(
+        formatter, "Perturbations (--perturbation NAME)", {one["name"]: _said_of(one) for one in found["perturbations"]}
+    )
+    _write(formatter, "Smoothers (--smoother NAME)", {one["name"]: one["about"] for one in found["smoothers"]})
+    _write(formatter, "Models (--model NAME)", {one["name"]: one["about"] for one in found["models"]})
+    click.echo(formatter.getvalue().strip())
+
+
+def _perturbations() -> list[dict[str, Any]]:
+    from worker.perturbations import PERTURBATIONS
+
+    return [
+        {
+            "name": one.name,
+            **one.axis._asdict(),
+            "levels": one.levels,
+            "limits": one.limits,
+            "needs_model": one.needs_model,
+            "about": _first_line(one),
+        }
+        for one in PERTURBATIONS.values()
+    ]
+
+
+def _smoothers() -> list[dict[str, Any]]:
+    from worker.smoothers import SMOOTHERS
+
+    return [{"name": one.name, "uses": one.uses, "about": _first_line(one)} for one in SMOOTHERS.values()]
+
+
+def _models() -> list[dict[str, Any]]:
+    from db.recipe import CHECKPOINT_SUFFIXES, MODEL_SOURCES
+
+    files = ", ".join(f"FILE{suffix}" for suffix in CHECKPOINT_SUFFIXES)
+    sources = MODEL_SOURCES | {files: "a checkpoint; name its architecture with --arch torchvision/NAME or timm/NAME"}
+    return [{"name": name, "about": about} for name, about in sources.items()]
+
+
+def _first_line(member: object) -> str:
+    return (type(member).__doc__ or "").splitlines()[0]
+
+
+def _said_of(perturbation: dict[str, Any]) -> str:
+    levels = ", ".join(f"{level:g}" for level in perturbation["levels"])
+    unit = f" ({perturbation['unit']})" if perturbation["unit"] else ""
+    return (
+        f"{perturbation['about']} Levels: {perturbation['title']} {perturbation['symbol']}{unit}, by default {levels}."
+    )
+
+
+def _write(formatter: click.HelpFormatter, title: str, rows: "Mapping[str, str]") -> None:
+    with formatter.section(title):
+        formatter.write_dl(list(rows.items()))

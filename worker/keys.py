@@ -1,0 +1,35 @@
+"""Keys: whatever is random about an image comes from a generator that is seeded by the image, the run and the purpose.
+
+So an image gets the same noise in every batch, on every worker, in any order and at every retry.
+"""
+
+import hashlib
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Key(NamedTuple):
+    """What the random numbers of one image in one run depend on."""
+
+    #: sha256 of the image file's bytes.
+    digest: bytes
+    #: The run's seed.
+    seed: int
+
+    def generator(self, purpose: str = "", level: float | None = None) -> "torch.Generator":
+        """A new CPU generator. The same arguments give the same numbers, on any machine.
+
+        Args:
+            purpose: what the numbers are for, as a perturbation's name; empty for the article's Gaussian noise alone.
+            level: for numbers that are drawn anew for each level.
+        """
+        # Imported here: a machine that only submits runs has no torch.
+        import torch
+
+        drawn_anew = b"" if level is None else b"\0" + struct.pack(">d", level)
+        key = hashlib.sha256(self.digest + self.seed.to_bytes(8, "big") + purpose.encode() + drawn_anew).digest()
+        # PyTorch's CPU generator uses 32 bits of a seed and ignores the rest.
+        return torch.Generator().manual_seed(int.from_bytes(key[:4], "big"))

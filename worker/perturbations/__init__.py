@@ -1,0 +1,110 @@
+"""Perturbations: each turns an image and a level into x, the image that is smoothed and classified in its place.
+
+One file a perturbation, which holds it as ``MEMBER``; `--perturbation NAME` finds it. A machine that only submits runs
+reads names, axes and levels from here and has no torch: members import torch inside their functions.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from db.axis import Axis
+from db.errors import WrongUse
+from db.recipe import Recipe
+from db.registry import Family
+from worker.keys import Key
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from db.recipe import Preprocessing
+
+
+class Subject(NamedTuple):
+    """An image that is to be perturbed, and what a perturbation may know about it."""
+
+    #: (3, H, W) float32 in [0, 1], on the device where x is wanted. Not to be written to.
+    image: "torch.Tensor"
+    #: What ``Perturbation.draw`` returned for this image, on the same device.
+    field: "torch.Tensor"
+    #: For random numbers that ``draw`` did not draw.
+    key: Key
+    recipe: Recipe
+    preprocessing: "Preprocessing"
+    #: The model, from (N, 3, crop, crop) views in [0, 1] to (N, classes) logits, for a perturbation that needs it.
+    network: "nn.Module | None" = None
+
+
+class Perturbation(ABC):
+    """Turns images into x. Members are stateless: threads share them."""
+
+    #: What `--perturbation` calls it.
+    name: str
+    #: What its levels measure.
+    axis: Axis
+    #: The levels of a run that names none.
+    levels: tuple[float, ...]
+    #: The lowest and the highest level that is allowed.
+    limits: tuple[float, float]
+    #: Whether x depends on the model, as that of an attack does: ``Subject.network`` is None for the others.
+    needs_model: bool = False
+
+    def check(self, levels: Sequence[float]) -> None:
+        """Refuses levels that this perturbation does not have.
+
+        Raises:
+            WrongUse: naming the first such level and what is allowed.
+        """
+        low, high = self.limits
+        for level in levels:
+            if not low <= level <= high:
+                allowed = f"{self.name} takes {self.axis.symbol} from {low:g} to {high:g}"
+                raise WrongUse(f"--levels: {level:g} is out of range; {allowed}")
+
+    def draw(self, key: Key, height: int, width: int) -> "torch.Tensor":
+        """The random field of an image: drawn once, on the CPU, and shared by all levels, so that they compare.
+
+        Returns:
+            (3, H, W), or (1, H, W) where the channels share it. Empty where ``perturb`` draws what it needs.
+        """
+        import torch
+
+        return torch.empty(0)
+
+    @abstractmethod
+    def perturb(self, subject: Subject, levels: Sequence[float]) -> "Iterator[torch.Tensor]":
+        """x at each of the levels, in their order: (3, H, W) float32 in [0, 1] on the image's device.
+
+        x at one level must not depend on which others are asked for. Called in PyTorch's inference mode: who needs
+        gradients leaves it (``torch.inference_mode(False)``) and copies the image.
+        """
+
+
+class Pointwise(Perturbation):
+    """A perturbation of which a pixel of x depends on that pixel and its random numbers alone.
+
+    It is computed only for the part of an image that the crop can see.
+    """
+
+    @abstractmethod
+    def draw(self, key: Key, height: int, width: int) -> "torch.Tensor":
+        """As Perturbation, and never empty."""
+
+    @abstractmethod
+    def at(self, values: "torch.Tensor", field: "torch.Tensor", level: float) -> "torch.Tensor":
+        """x at one level, for any part of an image.
+
+        Args:
+            values: pixels in [0, 1], of any shape. Not to be written to.
+            field: the same part of what ``draw`` returned, in a shape that broadcasts to that of ``values``.
+            level: of the perturbation.
+        """
+
+    def perturb(self, subject: Subject, levels: Sequence[float]) -> "Iterator[torch.Tensor]":
+        """As Perturbation."""
+        for level in levels:
+            yield self.at(subject.image, subject.field, level)
+
+
+PERTURBATIONS = Family[Perturbation]("worker.perturbations", "perturbation")
