@@ -37,8 +37,8 @@ def find_dataset(
     from producer.labels import Labels
 
     dataset = read_dataset(images, labels=Labels(recipe), settings=settings, labels_from=labels, limit=limit)
-    if dataset.ignored:
-        click.echo(f"passed over {dataset.ignored} files that are no images by their name", err=True)
+    if dataset.passed_over:
+        click.echo(f"passed over {dataset.passed_over} files that are no images by their name", err=True)
     count = len(dataset.entries)
     if missing := [entry.path for entry in dataset.entries if entry.bytes is None]:
         click.echo(f"{len(missing)} of {count} images are not there: {missing[0]} is one", err=True)

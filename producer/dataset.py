@@ -1,26 +1,21 @@
-"""A dataset as its producer finds it: images under one root, each with a path and a label or none.
-
-A folder of class folders, a flat folder, a manifest, or a URL of these.
-"""
+"""A dataset: images under one root, each with a path, and a label or none."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from db.errors import WrongUse
 from db.settings import Settings
 from db.store import Entry
 from producer.labels import Labels
-from producer.manifest import is_manifest, read_manifest
-from producer.place import IMAGE_SUFFIXES, File, Place
+from producer.manifest import HEADER, read_manifest
+from producer.place import File, Place, Unreadable
+from producer.sources import SOURCES, Contents, LabelOf, source_of
 
-#: `--labels none`: neither folders' nor files' names nor a manifest's rows are labels.
+#: `--labels none`: no label is read, whatever the names of folders and files or a manifest say.
 NO_LABELS = "none"
-
-#: Gives the label of a path, or None.
-LabelOf = Callable[[str], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +23,15 @@ class Dataset:
     """Images under one root."""
 
     name: str
-    #: A folder or URL as workers are to find it; relative to SMOOTHVOTE_IMAGE_ROOT where that is set.
+    #: The folder or URL at which workers find the images; relative to SMOOTHVOTE_IMAGE_ROOT where that is set.
     root: str
     entries: list[Entry]
-    #: How many images there were before a limit.
+    #: How many images there were before the limit.
     found: int
-    #: sha256 over every image's path, size, time of change and label: another image or label is another dataset.
+    #: sha256 over the path, size, version and label of every image. A changed image or label gives another dataset.
     fingerprint: str
-    #: Files that were passed over, as no image's by their name.
-    ignored: int = 0
+    #: How many files were passed over because their names are not those of images.
+    passed_over: int = 0
 
     @property
     def labelled(self) -> int:
@@ -47,75 +42,69 @@ class Dataset:
 def read_dataset(
     location: str, *, labels: Labels, settings: Settings, labels_from: str | None = None, limit: int | None = None
 ) -> Dataset:
-    """Finds the images at a folder, manifest or URL, and their labels.
+    """Reads the dataset at a folder, manifest or URL, by the first source that recognises it.
 
     Args:
         location: what the person named.
         labels: the model's classes.
-        settings: for the URL schemes allowed, and the image root.
-        labels_from: a file of ``file_name,label`` that overrides the layout's labels, or "none".
-        limit: at most so many images, spread evenly over the dataset, so that every class has its share.
+        settings: the URL schemes that are allowed, and the image root.
+        labels_from: a file of ``file_name,label`` whose labels replace the source's; or NO_LABELS.
+        limit: at most so many images, spread evenly over the dataset, so that every class gets its share.
 
     Raises:
-        WrongUse: if there is nothing to be found, or a label is not a class of the model.
+        WrongUse: if there is no image, or a label is not a class of the model.
     """
     place = Place.of(location, settings)
-    wanted = None if labels_from else labels
-    if is_manifest(place):
-        name, root, ignored = PurePosixPath(place.name).stem, place.parent, 0
-        rows = read_manifest(place, wanted)
-        found = root.files(list(rows))
-        label_of: LabelOf = rows.__getitem__
-    else:
-        name, root = place.name, place
-        found, ignored = place.images(settings)
-        if not found:
-            kinds = " ".join(sorted(IMAGE_SUFFIXES))
-            raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
-        label_of = _label_by_layout(place.shown, [file.path for file in found], wanted) if wanted else _no_label
+    try:
+        contents = source_of(place).read(place, None if labels_from else labels, settings)
+    except Unreadable as error:
+        known = ", ".join(source.looks_like for source in SOURCES.values())
+        raise WrongUse(f"{error}; name {known}, or a URL of these") from None
     if labels_from and labels_from != NO_LABELS:
-        label_of = _label_by_file_of(Place.of(labels_from, settings), [file.path for file in found], labels)
-    count = min(limit or len(found), len(found))
-    chosen = [found[number * len(found) // count] for number in range(count)]
-    return _dataset(name, root, chosen, label_of, settings, found=len(found), ignored=ignored)
+        label_of = _labels_of_file(labels_from, [file.path for file in contents.files], labels, settings)
+        contents = replace(contents, label_of=label_of)
+    return make_dataset(contents, limit=limit)
 
 
-def pick_dataset(name: str, folder: Path, paths: Sequence[str], label_of: LabelOf, settings: Settings) -> Dataset:
-    """A dataset of named files below a folder, with labels of the caller's own finding."""
-    place = Place(str(folder), None, folder)
-    return _dataset(name, place, place.files(paths), label_of, settings, found=len(paths))
+def make_dataset(contents: Contents, *, limit: int | None = None) -> Dataset:
+    """The dataset of what a source found.
 
+    Args:
+        contents: the images, in order.
+        limit: at most so many of them, spread evenly.
 
-def _dataset(
-    name: str,
-    root: Place,
-    files: Sequence[File],
-    label_of: LabelOf,
-    settings: Settings,
-    *,
-    found: int,
-    ignored: int = 0,
-) -> Dataset:
-    entries = [Entry(path=file.path, label=label_of(file.path), bytes=file.size) for file in files]
-    digest = hashlib.sha256()
-    for file, entry in zip(files, entries, strict=True):
-        digest.update(json.dumps([*file, entry.label]).encode() + b"\n")
+    Raises:
+        WrongUse: if the label of an image is not a class of the model.
+    """
+    found = len(contents.files)
+    count = min(limit or found, found)
+    files = [contents.files[number * found // count] for number in range(count)]
+    entries = [Entry(path=file.path, label=contents.label_of(file.path), bytes=file.size) for file in files]
     return Dataset(
-        name=name,
-        root=root.root(settings),
+        name=contents.name,
+        root=contents.root,
         entries=entries,
         found=found,
-        fingerprint=digest.hexdigest(),
-        ignored=ignored,
+        fingerprint=_fingerprint(files, entries),
+        passed_over=contents.passed_over,
     )
 
 
-def _no_label(path: str) -> None:
-    return None
+def _fingerprint(files: Sequence[File], entries: Sequence[Entry]) -> str:
+    """Part of every run's id: a byte more or less in here gives every recorded run another id."""
+    digest = hashlib.sha256()
+    for file, entry in zip(files, entries, strict=True):
+        digest.update(json.dumps([*file, entry.label]).encode() + b"\n")
+    return digest.hexdigest()
 
 
-def _label_by_file_of(file: Place, paths: Sequence[str], labels: Labels) -> LabelOf:
-    rows = read_manifest(file, labels)
+def _labels_of_file(location: str, paths: Sequence[str], labels: Labels, settings: Settings) -> LabelOf:
+    """Labels by the rows of a file: those with the image's path, else those with its file name."""
+    file = Place.of(location, settings)
+    try:
+        rows = read_manifest(file, labels)
+    except Unreadable as error:
+        raise WrongUse(f"--labels {error}; name a .csv or .jsonl file of {HEADER}, or `none`") from None
 
     def label_of(path: str) -> int | None:
         return rows.get(path, rows.get(PurePosixPath(path).name))
@@ -123,41 +112,3 @@ def _label_by_file_of(file: Place, paths: Sequence[str], labels: Labels) -> Labe
     if not any(path in rows or PurePosixPath(path).name in rows for path in paths):
         raise WrongUse(f"--labels {file.shown}: no row names an image of the dataset; {paths[0]} is one")
     return label_of
-
-
-def _label_by_layout(location: str, paths: Sequence[str], labels: Labels) -> LabelOf:
-    """From the folders' names if images are in folders, else from the files'."""
-    in_folders = [path for path in paths if "/" in path]
-    depth, find = _class_folders(location, in_folders, labels) if in_folders else (0, labels.find)
-
-    def label_of(path: str) -> int | None:
-        if "/" in path:
-            return find(path.split("/")[depth])
-        try:
-            return labels.by_file(PurePosixPath(path).stem)
-        except KeyError as error:
-            raise WrongUse(
-                f"{location}: {path} begins with {error}, which is no class of the model; "
-                "--labels none measures without labels"
-            ) from None
-
-    return label_of
-
-
-def _class_folders(location: str, paths: Sequence[str], labels: Labels) -> tuple[int, LabelOf]:
-    """At which depth the folders are classes, and how they name them: all of them must, in the same way."""
-    folders = [path.split("/")[:-1] for path in paths]
-    names = [sorted({parts[depth] for parts in folders}) for depth in range(min(map(len, folders)))]
-    for find in labels.ways:
-        for depth, some in enumerate(names):
-            if all(find(name) is not None for name in some):
-                return depth, find
-    remedy = "--labels FILE gives labels, --labels none measures without, --classes FILE names the model's classes"
-    # The depth at which most are classes is the one that was meant.
-    meant = max(names, key=lambda some: sum(labels.find(name) is not None for name in some) / len(some))
-    strange = [name for name in meant if labels.find(name) is None]
-    if not strange:
-        raise WrongUse(
-            f"{location}: its folders name classes in several ways (wnid, name, index): use one; or {remedy}"
-        )
-    raise WrongUse(f"{location}: folder {strange[0]!r} is no class of the model (by wnid, name or index); {remedy}")

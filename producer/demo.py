@@ -5,18 +5,27 @@ from pathlib import Path
 
 from db.errors import WrongUse
 from db.settings import Settings
-from producer.dataset import Dataset, pick_dataset
+from producer.dataset import Dataset, make_dataset
+from producer.place import Place
+from producer.sources import Contents
 
 
 def demo_dataset(settings: Settings) -> Dataset:
     """Photographs named ``imagenet_<number>_<class index>.jpg``.
 
     Raises:
-        WrongUse: if foolbox is not installed.
+        WrongUse: if foolbox is not installed, or lies outside SMOOTHVOTE_IMAGE_ROOT.
     """
     package = importlib.util.find_spec("foolbox")
     if package is None or package.origin is None:
         raise WrongUse("the demo's photographs come with the package foolbox: pip install 'smoothvote[embedded]'")
     folder = Path(package.origin).parent / "data"
-    paths = sorted(file.name for file in folder.glob("imagenet_*.jpg"))
-    return pick_dataset("demo", folder, paths, lambda path: int(Path(path).stem.split("_")[2]), settings)
+    place = Place(str(folder), None, folder)
+    files = place.files(sorted(file.name for file in folder.glob("imagenet_*.jpg")))
+    contents = Contents(
+        name="demo",
+        root=place.root(settings),
+        files=files,
+        label_of=lambda path: int(Path(path).stem.split("_")[2]),
+    )
+    return make_dataset(contents)

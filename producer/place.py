@@ -1,7 +1,7 @@
-"""A place where images are: a folder of this machine, or one behind a URL. Names, sizes and times, never pixels."""
+"""A place where a dataset is: a folder or file of this machine, or one behind a URL. It is listed, never decoded."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,36 +14,41 @@ import fsspec
 from db.errors import SmoothvoteError, WrongUse
 from db.settings import Settings, is_http, shown_url, url_options
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-#: What different stores call the mark of a file's version.
+#: The names under which file systems give the version of a file: a hash, a tag or a time.
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "created")
 
 
+class Unreadable(WrongUse):
+    """A place that is not there, or cannot be read. Who knows what was meant adds what to name instead."""
+
+
 class File(NamedTuple):
-    """A file below a place, with what tells it from a later one of the same name."""
+    """A file below a place. Another size or version is another file."""
 
     path: str
-    #: In bytes; None where it is not there.
+    #: In bytes; None if the file is not there.
     size: int | None
-    #: Time or tag of its last change.
+    #: Time, tag or hash of its last change; None if the file is not there, or its server tells none.
     version: str | None
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder, or a file in one: as the person named it, and as it is found."""
+    """A folder, or a file in one."""
 
+    #: As the person named it, without passwords: for messages.
     shown: str
     #: None for a folder of this machine.
     url: str | None
+    #: Absolute; empty if there is a URL.
     folder: Path
 
     @classmethod
     def of(cls, location: str, settings: Settings) -> "Place":
-        """The place that a person named.
+        """The place that a person named by a path or a URL.
 
         Raises:
-            WrongUse: if it is a URL that is not allowed.
+            WrongUse: if it is a URL that the settings do not allow.
         """
         if "://" not in location and "::" not in location:
             return cls(location, None, _absolute(location))
@@ -56,7 +61,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Its last part."""
+        """The last part of its path."""
         return PurePosixPath(self.url or self.folder).name or "images"
 
     @property
@@ -65,10 +70,10 @@ class Place:
         return Place(self.shown, self.url and self.url.rpartition("/")[0], self.folder.parent)
 
     def root(self, settings: Settings) -> str:
-        """How workers are to find it: relative to SMOOTHVOTE_IMAGE_ROOT where that is set.
+        """Where workers find it: a URL, or a folder, relative to SMOOTHVOTE_IMAGE_ROOT where that is set.
 
         Raises:
-            WrongUse: if it is not below that.
+            WrongUse: if it is a folder outside SMOOTHVOTE_IMAGE_ROOT.
         """
         if self.url or settings.image_root is None:
             return self.url or str(self.folder)
@@ -77,43 +82,53 @@ class Place:
             raise WrongUse(f"{self.shown} is not below SMOOTHVOTE_IMAGE_ROOT ({above}), where workers look for images")
         return self.folder.relative_to(above).as_posix()
 
-    def images(self, settings: Settings) -> tuple[list[File], int]:
-        """Every image in all folders below, by its name, sorted; and how many other files there are.
+    def find(self, suffixes: Collection[str], settings: Settings) -> tuple[list[File], int]:
+        """The files in this folder and all folders below it whose names have one of the suffixes, sorted by path.
+
+        Hidden files and folders are left out.
+
+        Args:
+            suffixes: in lower case, such as ``.jpg``; upper case in names is the same.
+            settings: the image root.
+
+        Returns:
+            These files, and how many other files there are.
 
         Raises:
-            WrongUse: if there is no such folder, it cannot be read, or a name in it is not text.
+            Unreadable: if there is no such folder, or it cannot be read.
+            WrongUse: if it is outside the image root, links out of it, or a file's name is not UTF-8.
         """
-        self.root(settings)  # where no worker looks, nothing needs to be listed
-        with errors(self):
+        self.root(settings)  # fails before a long listing, if workers do not look there
+        with _errors(self):
             everything = sorted(_walk_url(self.url) if self.url else _walk_folder(self.folder, settings))
         for file in everything:
             if not _is_text(file.path):
                 raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
-        found = [file for file in everything if PurePosixPath(file.path).suffix.lower() in IMAGE_SUFFIXES]
-        ignored = len(everything) - len(found)
+        found = [file for file in everything if PurePosixPath(file.path).suffix.lower() in suffixes]
+        others = len(everything) - len(found)
         if self.url and is_http(self.url):
-            found = self.files([file.path for file in found])  # a list of links has no sizes and times
-        return found, ignored
+            found = self.files([file.path for file in found])  # a web server's list has no sizes and times
+        return found, others
 
     def files(self, paths: Sequence[str]) -> list[File]:
-        """The files at these paths below; one that is not there has no size: its worker finds it missing.
+        """The files at these paths below the folder, in this order. A file that is not there has no size.
 
         Raises:
-            WrongUse: if the place cannot be reached.
+            Unreadable: if the place cannot be reached.
         """
         if self.url is None:
             return [_stat(self.folder / path, path) for path in paths]
-        with errors(self), ThreadPoolExecutor(16) as threads:
+        with _errors(self), ThreadPoolExecutor(16) as threads:
             return list(threads.map(_remote_stat(self.url), paths))
 
     @contextmanager
     def open_text(self) -> Iterator[IO[str]]:
-        """The text of the file at this place.
+        """The text of the file at this place, as UTF-8.
 
         Raises:
-            WrongUse: if it cannot be read.
+            Unreadable: if it is not there, or cannot be read.
         """
-        with errors(self), _what_happened(self.url or ""):
+        with _errors(self), _cause_over_http(self.url or ""):
             where, options = self.url or str(self.folder), url_options(self.url or "")
             opened = fsspec.open(where, "rt", encoding="utf-8-sig", newline="", **options).open()
         with opened:
@@ -121,27 +136,26 @@ class Place:
 
 
 @contextmanager
-def errors(place: Place) -> Iterator[None]:
-    """Turns whatever a file system says into one line about the place."""
-    remedy = "name a folder of images, a .csv or .jsonl manifest, or a URL of these"
+def _errors(place: Place) -> Iterator[None]:
+    """Turns the errors of file systems into one line that names the place."""
     try:
         yield
     except SmoothvoteError:
         raise
     except FileNotFoundError:
-        raise WrongUse(f"{place.shown}: no such file or folder; {remedy}") from None
+        raise Unreadable(f"{place.shown}: no such file or folder") from None
     except OSError as error:
-        raise WrongUse(f"{place.shown}: {error.strerror or error}; {remedy}") from None
+        raise Unreadable(f"{place.shown}: {error.strerror or error}") from None
     except Exception as error:
-        # Behind a URL is somebody's client library: what it raises has no common class, and may hold its keys.
+        # The client libraries of stores have no common class of errors, and their messages may hold keys.
         if place.url is None:
             raise
         raise WrongUse(f"{place.shown}: {type(error).__name__}; are its packages and credentials here?") from None
 
 
 @contextmanager
-def _what_happened(url: str) -> Iterator[None]:
-    """Over http fsspec says of whatever happens that there is no such file; here it is what did happen."""
+def _cause_over_http(url: str) -> Iterator[None]:
+    """Raises the true error of a request over http: fsspec turns each into FileNotFoundError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -170,7 +184,7 @@ def _walk_folder(folder: Path, settings: Settings) -> Iterator[File]:
         raise NotADirectoryError(0, "not a folder" if folder.exists() else "no such folder")
     kept_in = os.path.realpath(settings.image_root or folder)
     seen = set()
-    # Links to folders are followed, as people make subsets of them; each folder once, or a loop would never end.
+    # People make subsets of datasets by links to folders. Each folder is entered once, so that loops end.
     for above, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         if (here := os.path.realpath(above)) in seen:
             folders.clear()
@@ -182,7 +196,7 @@ def _walk_folder(folder: Path, settings: Settings) -> Iterator[File]:
                 path = Path(above, name)
                 target = os.path.realpath(path) if path.is_symlink() else os.path.join(here, name)
                 if not target.startswith(os.path.join(kept_in, "")):
-                    # Workers would refuse it, as they keep to the root: better said here.
+                    # Workers read nothing outside the root: each would refuse this file.
                     raise WrongUse(
                         f"{path} is a link out of {kept_in}: SMOOTHVOTE_IMAGE_ROOT names a folder that holds both"
                     )
@@ -211,7 +225,10 @@ def _walk_url(url: str) -> Iterator[File]:
 
 
 def _walk_web(filesystem: Any, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The links in a web server's list of a folder: fsspec's walk asks without the slash, and is sent elsewhere."""
+    """The files below a web server's folder, by the links in its lists.
+
+    fsspec's own walk asks for folders without a slash at the end, which servers answer with a redirect.
+    """
     for info in filesystem.ls(folder + "/", detail=True):
         if info["type"] == "directory":
             yield from _walk_web(filesystem, info["name"].rstrip("/"))
@@ -224,7 +241,7 @@ def _remote_stat(url: str) -> Callable[[str], File]:
 
     def stat(path: str) -> File:
         try:
-            with _what_happened(url):
+            with _cause_over_http(url):
                 return _remote_file(path, filesystem.info(f"{root}/{path}"))
         except FileNotFoundError:
             return File(path, None, None)

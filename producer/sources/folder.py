@@ -1,0 +1,103 @@
+"""A folder of images as a dataset source."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from db.errors import WrongUse
+from db.settings import Settings
+from producer.labels import Labels
+from producer.place import Place
+from producer.sources import Contents, LabelOf
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+class Folder:
+    """A folder and all folders below it; labels from class folders (wnid, name, index) or from ImageNet file names."""
+
+    name = "folder"
+    order = 100
+    looks_like = "a folder of images"
+
+    def recognises(self, place: Place) -> bool:
+        """True: what no other source recognises is taken for a folder."""
+        return True
+
+    def read(self, place: Place, labels: Labels | None, settings: Settings) -> Contents:
+        """Lists every image below the folder, sorted by path.
+
+        Raises:
+            Unreadable: if there is no such folder, or it cannot be read.
+            WrongUse: if there is no image in it, or a folder or file name is not a class of the model.
+        """
+        files, passed_over = place.find(SUFFIXES, settings)
+        if not files:
+            kinds = " ".join(sorted(SUFFIXES))
+            raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
+        label_of = label_by_layout(place.shown, [file.path for file in files], labels) if labels else no_label
+        return Contents(
+            name=place.name, root=place.root(settings), files=files, label_of=label_of, passed_over=passed_over
+        )
+
+
+MEMBER = Folder()
+
+
+def no_label(path: str) -> None:
+    """The label of an image whose label is not read."""
+    return
+
+
+def label_by_layout(location: str, paths: Sequence[str], labels: Labels) -> LabelOf:
+    """Labels images by the names of their folders, and those that are in no folder by their own names.
+
+    Raises:
+        WrongUse: if the names of the folders are not all classes of the model.
+    """
+    in_folders = [path for path in paths if "/" in path]
+    depth, find = class_folders(location, in_folders, labels) if in_folders else (0, labels.find)
+
+    def label_of(path: str) -> int | None:
+        if "/" in path:
+            return find(path.split("/")[depth])
+        try:
+            return labels.by_file(PurePosixPath(path).stem)
+        except KeyError as error:
+            raise WrongUse(
+                f"{location}: {path} begins with {error}, which is no class of the model; "
+                "--labels none measures without labels"
+            ) from None
+
+    return label_of
+
+
+def class_folders(location: str, paths: Sequence[str], labels: Labels) -> tuple[int, LabelOf]:
+    """Finds which folders are the classes.
+
+    Args:
+        location: the dataset's folder, for messages.
+        paths: images that are in folders, such as ``val/tench/1.jpg``.
+        labels: the model's classes.
+
+    Returns:
+        The position of the class folder in each path, and the function that gives the class of its name. All folders
+        at this position name classes, and all in the same way: by wnid, by name or by index.
+
+    Raises:
+        WrongUse: naming a folder that is no class of the model.
+    """
+    folders = [path.split("/")[:-1] for path in paths]
+    names = [sorted({parts[depth] for parts in folders}) for depth in range(min(map(len, folders)))]
+    for find in labels.ways:
+        for depth, some in enumerate(names):
+            if all(find(name) is not None for name in some):
+                return depth, find
+    remedy = "--labels FILE gives labels, --labels none measures without, --classes FILE names the model's classes"
+    # The message names a folder at the depth where the largest share of the names are classes.
+    meant = max(names, key=lambda some: sum(labels.find(name) is not None for name in some) / len(some))
+    strange = [name for name in meant if labels.find(name) is None]
+    if not strange:
+        raise WrongUse(
+            f"{location}: its folders name classes in several ways (wnid, name, index): use one; or {remedy}"
+        )
+    raise WrongUse(f"{location}: folder {strange[0]!r} is no class of the model (by wnid, name or index); {remedy}")
