@@ -1,4 +1,4 @@
-"""The record: the contract between producers and workers, the tables, and what is read from them.
+"""The record: the database of datasets, runs, jobs and predictions, and what every room needs to use it.
 
-Imports neither room, nor celery, torch or PIL, so a report needs no queue and no GPU.
+This room imports no other room, no queue, no PyTorch and no Pillow, so a report needs none of them.
 """

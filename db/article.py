@@ -1,14 +1,17 @@
-"""The article's published table: ResNet-50 (torchvision IMAGENET1K_V1), 975 RGB photographs, one per ImageNet class.
+"""The published table of the article "Dealing with Adversarial Inputs for Image Classification".
 
-"Dealing with Adversarial Inputs for Image Classification". Its Acc_Maj is over the accepted: at sigma .375 a majority
-is right only where two views are, so on at most (.0902 + .3097 + .3220) / 2 = .361 of all images; .4118 is more.
+ResNet-50 (torchvision, IMAGENET1K_V1) on 975 RGB photographs, one per ImageNet class. The article's Acc_Maj is the
+selective accuracy, over the accepted images. It cannot be over all images: a majority is right only where two views
+are right, which at σ = .375 holds for at most (.0902 + .3097 + .3220) / 2 = .361 of all; the table says .4118.
 """
 
 from db.recipe import DEFAULT_MODEL
 
 MODEL = DEFAULT_MODEL
 IMAGES = 975
+#: What the numbers of TABLE are, by the names of the report's rates.
 COLUMNS = ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "reject_rate")
+#: By noise level σ.
 TABLE = {
     0.0: (0.8820, 0.8605, 0.8153, 0.8697, 0.0153),
     0.125: (0.6523, 0.7148, 0.6912, 0.7541, 0.0656),
@@ -16,7 +19,7 @@ TABLE = {
     0.375: (0.0902, 0.3097, 0.3220, 0.4118, 0.3076),
 }
 
-#: `--preset article`: what the article did, for any model.
+#: The recipe fields that `--preset article` sets: the article's method, for any model.
 PRESET = {
     "levels": tuple(TABLE),
     "kernel_size": 5,

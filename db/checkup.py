@@ -1,4 +1,4 @@
-"""A check of `smoothvote doctor`: what it is, and how it is looked into. The checks are in each room's doctor.py."""
+"""What a check of `smoothvote doctor` is, and how it is run. The checks themselves are in each room's doctor.py."""
 
 from collections.abc import Callable
 from threading import Thread
@@ -9,40 +9,42 @@ import click
 from db.errors import SmoothvoteError, WrongUse
 from db.settings import PREFIX, Settings, load_settings
 
-#: Why a producer machine is asked no more.
-NO_TORCH = "no torch here: a producer machine"
-NO_URL = "must be redis://[:PASSWORD@]HOST:6379/0 or rediss://…, with %-escapes for what a password has of :/?#[]@"
-
+#: Why the checks of a worker are skipped on a machine that only submits and reports.
+NO_TORCH = "PyTorch is not installed here, as on a machine that only submits and reports"
+#: What a queue's URL must look like.
+NO_URL = "must be redis://[:PASSWORD@]HOST:6379/0 or rediss://…; in a password write any of :/?#[]@ as a %-escape"
 
 COLOURS = {"ok": "green", "warn": "yellow", "wrong": "red", "skipped": "bright_black"}
 
 
 class Finding(NamedTuple):
-    """What a check found: of a wrong one the detail says what to do."""
+    """The result of a check. If something is wrong, the detail says what to do."""
 
     state: Literal["ok", "warn", "wrong", "skipped"]
     detail: str
 
 
 class Check(NamedTuple):
-    """One check. What its ``look`` raises is a finding like any other."""
+    """One check. An error that ``look`` raises becomes a finding, too."""
 
     name: str
     look: Callable[[Settings], Finding]
-    #: Seconds; None where ``look`` itself sees to its end. A host that swallows packets lets nobody wait longer.
+    #: Seconds that the check may take, even if a host never answers; None if ``look`` has a limit of its own.
     limit: float | None = 15
 
 
 def examine(check: Check, settings: Settings) -> Finding:
-    """What a check finds, within its limit."""
+    """Runs a check, within its limit of time."""
     if check.limit is None:
         return _look(check, settings)
     found: list[Finding] = []
-    # A daemon: one that hangs in a system call is left behind, and does not keep the command from ending.
+    # A daemon thread: one that hangs in a system call does not keep the command from ending.
     thread = Thread(target=lambda: found.append(_look(check, settings)), daemon=True)
     thread.start()
     thread.join(check.limit)
-    return found[0] if found else Finding("wrong", f"no answer in {check.limit:g} s: is the host or disk it asks up?")
+    return (
+        found[0] if found else Finding("wrong", f"no answer in {check.limit:g} s: is the host or disk that it asks up?")
+    )
 
 
 def _look(check: Check, settings: Settings) -> Finding:
@@ -51,12 +53,12 @@ def _look(check: Check, settings: Settings) -> Finding:
     except SmoothvoteError as error:
         return Finding("wrong", str(error))
     except Exception as error:
-        # One check's trouble is never another's. What nobody foresaw is named, not quoted: it may quote a password.
-        return Finding("wrong", f"this check ended with {type(error).__name__}, which nobody foresaw: please report it")
+        # An unexpected error ends this check only. Its text is not shown, because it may quote a password.
+        return Finding("wrong", f"this check ended with an unexpected {type(error).__name__}: please report it")
 
 
 def usable_settings() -> tuple[Settings, dict[str, str]]:
-    """The environment's settings, with the default where a variable is wrong; and of each such field, what is."""
+    """The environment's settings, with defaults for wrong values; and what is wrong, by the name of the field."""
     wrong: dict[str, str] = {}
     while True:
         try:
@@ -65,15 +67,15 @@ def usable_settings() -> tuple[Settings, dict[str, str]]:
             name = str(error).partition(":")[0].removeprefix(PREFIX).lower()
             if name in wrong:
                 raise
-            # What is told of a URL may quote a piece of its password.
+            # The original message may quote a part of the password.
             wrong[name] = f"{PREFIX}{name.upper()}: {NO_URL}" if name.endswith("_url") else str(error)
 
 
 def gigabytes(count: float) -> str:
-    """A number of bytes, to be read by people."""
+    """A number of bytes, such as ``1.5 GB``."""
     return f"{count / 1e9:.1f} GB"
 
 
 def format_line(name: str, found: Finding) -> str:
-    """A finding as a line, its state in colour; click leaves the colour out where there is no terminal."""
+    """A finding as a line for the terminal, its state in colour; click drops the colour if there is no terminal."""
     return f"{click.style(f'{found.state:<8}', fg=COLOURS[found.state])}{name:<12}{found.detail}"

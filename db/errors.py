@@ -1,43 +1,46 @@
-"""What a person is told when something is wrong: one line with the remedy, and an exit code."""
+"""Errors that a person can act on, and the exit codes of the commands."""
 
 DONE, FAILED, WRONG_USE, INCOMPLETE = 0, 1, 2, 3
 
-
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line that fits a terminal, and any database."""
-    lines = str(error).strip().splitlines()
-    said = (lines[0] if lines else type(error).__name__)[:300]
-    # PostgreSQL takes no NUL, and nobody a lone surrogate; both may come from inside a broken file.
-    return said.replace("\0", "").encode(errors="replace").decode()
-
-
-def plain(text: str) -> str:
-    """Text from outside without control characters: a file's name must not speak to the terminal."""
-    return text.translate(_CONTROLS)
-
-
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
+#: The most characters of an error's text that are printed or stored.
+LONGEST = 300
 
 
 class SmoothvoteError(Exception):
-    """Something failed that is not a bug. The message is one line: what, where, what to do."""
+    """An expected failure. The message is one line: what failed, where, and what to do."""
 
     exit_code = FAILED
 
 
 class WrongUse(SmoothvoteError):
-    """The command, its input or its settings must be changed."""
+    """The command cannot succeed until its arguments, its input or a setting are changed."""
 
     exit_code = WRONG_USE
 
 
 class Away(WrongUse):
-    """The queue or the database cannot be reached. Who has time may wait for it."""
+    """The queue or the database cannot be used at the moment. A worker waits and tries again; a command ends."""
 
 
 class Refusal(WrongUse):
-    """This worker cannot do this job, though nothing is wrong with the job's images.
+    """This worker cannot do a job, although nothing is wrong with the job's images.
 
-    Weights that cannot be had, or that differ from those the run began with; a dataset whose root is
-    not mounted. The job goes back, with the message as its note.
+    For example, weights are missing, or differ from those that the run began with, or the dataset is not mounted.
+    The worker gives the job back together with the message, and another worker may do it.
     """
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type's name; safe to print and to store."""
+    lines = str(error).strip().splitlines()
+    text = (lines[0] if lines else type(error).__name__)[:LONGEST]
+    # An error about a damaged file may quote bytes of it. PostgreSQL stores no NUL, and UTF-8 has no lone surrogates.
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+def plain(text: str) -> str:
+    """Text from outside, such as a file name, without control characters: a terminal obeys some of them."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")

@@ -1,4 +1,4 @@
-"""The message between the rooms: one job's id. And the queue's settings, which both ends must share."""
+"""The message from producers to workers, which names one job; and the settings of the queue, which both must share."""
 
 import base64
 import json
@@ -9,16 +9,20 @@ from typing import Any
 from db.settings import Settings
 
 TASK = "smoothvote.job"
-QUEUE = "smoothvote"
+#: The Redis list of messages. Its name ends in the generation of the database (db/tables.py): workers of an earlier
+#: generation, which cannot write to the database any more, listen to another list and take no messages away.
+QUEUE = "smoothvote.01"
 
-#: Above a job's hard time limit, so that Redis does not hand out a job that is still being worked on.
+#: Seconds after which Redis delivers an unacknowledged message again. Longer than TIME_LIMIT, so that no job that is
+#: still being computed is delivered twice.
 VISIBILITY_TIMEOUT = 4500
-#: Seconds after which a job's process is killed. Far above any job's time: the last resort, after SMOOTHVOTE_STALL.
+#: Seconds after which Celery kills a process that is still at the same job. A last resort, far above the time of any
+#: job: SMOOTHVOTE_STALL ends a process that hangs much earlier.
 TIME_LIMIT = 3600
 
 
 def message_of(job_id: int) -> dict[str, Any]:
-    """The message that names a job, as Celery's protocol 2 has it on Redis."""
+    """The message that names a job, in the form of Celery's protocol 2 on Redis."""
     tag = str(uuid.uuid4())
     body = json.dumps([[job_id], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
     return {
@@ -38,9 +42,9 @@ def message_of(job_id: int) -> dict[str, Any]:
 
 
 def job_of(message: Any) -> int | None:
-    """The job that a message names; None if it is anything but a message that names a job, and nothing else.
+    """The id of the job that a message names; None for anything but a well-formed message that names one job.
 
-    Whoever reaches Redis can write messages: each part of one is taken for hostile.
+    Anybody who can reach Redis can write messages, so every part of one may be hostile.
     """
     try:
         if message["headers"]["task"] != TASK or message["properties"]["body_encoding"] != "base64":
@@ -53,7 +57,7 @@ def job_of(message: Any) -> int | None:
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration, as plain data. The smallest visibility timeout of any client wins: hence one place."""
+    """Celery's configuration, in one place for all: of several visibility timeouts, Redis obeys the shortest."""
     return {
         "broker_url": settings.broker,
         "broker_connection_retry_on_startup": True,
@@ -62,7 +66,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": VISIBILITY_TIMEOUT,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
-            # Seconds. Without these a half-open link hangs for ever; with them it is noticed in 1 + 2 · 5 at most.
+            # In seconds. Without these a half-open connection hangs for ever; with them it is noticed within 11 s.
             "socket_timeout": 5,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
@@ -70,23 +74,23 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "priority_steps": [0],
         },
         "task_default_queue": QUEUE,
-        # JSON only: pickle would let anybody who reaches Redis run code.
+        # JSON only: with pickle, anybody who can reach Redis could run code on the workers.
         "task_serializer": "json",
         "accept_content": ["json"],
-        # Results are rows; nothing is kept in Redis.
+        # Results are rows of the database; Redis keeps none.
         "task_ignore_result": True,
-        # Acknowledge after the commit.
+        # A message is acknowledged after the commit, so that a crash cannot lose its job.
         "task_acks_late": True,
-        # A job whose process died is not put back on the queue, where it would kill the next one at once, for ever:
-        # the record says that it is due again, and how often it was tried (worker/request.py).
+        # A job whose process died does not go back on the queue, where it would kill one process after the other.
+        # The database counts the attempt and makes the job due again (worker/request.py).
         "task_reject_on_worker_lost": False,
         "task_acks_on_timeout": True,
         "task_time_limit": TIME_LIMIT,
         "worker_prefetch_multiplier": 1,
-        # A Redis blip must not kill a process that holds a model; a job done twice is stored once.
+        # A short loss of Redis must not end a process that has loaded a model. A job done twice is stored once.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_pool": "prefork",
-        # Spawn: CUDA, OpenMP and database sockets do not survive a fork.
+        # Spawn, because CUDA, OpenMP and database connections do not survive a fork.
         "worker_pool_start_method": "spawn",
         "worker_proc_alive_timeout": 120.0,
         "worker_hijack_root_logger": False,
@@ -96,7 +100,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
 
 
 def without_secrets(url: str) -> str:
-    """A broker's URL that may be printed."""
-    # Up to the last @, whatever stands before it: a password that was not escaped may hold any of /?#@.
+    """A queue's URL with its passwords hidden: safe to print."""
+    # Hides all up to the last @: an unescaped password may contain /, ?, # or @.
     shown = ";".join(re.sub(r"//.*@", "//***@", part) for part in url.split(";"))
     return re.sub(r"(password=)[^&;]*", r"\1***", shown)

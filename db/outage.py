@@ -1,4 +1,4 @@
-"""Outages: a database that restarts, is full, locked, read-only or out of connections is waited for."""
+"""Waiting for a database that restarts, is full, locked or read-only, or has no free connection."""
 
 import random
 import time
@@ -13,14 +13,15 @@ from db.session import first_line
 
 T = TypeVar("T")
 
-#: Seconds between two tries: at first, and at most.
+#: Seconds between two attempts: the first pause, and the longest.
 SHORTEST, LONGEST = 0.2, 10.0
 
 
 def passes(error: BaseException) -> bool:
-    """Whether this is the database's condition, which passes, and nothing that trying again would only repeat.
+    """Whether an error is a temporary condition of the database, so that trying again can succeed.
 
-    A COMMIT whose answer was lost is among them: all that is written here may be written twice.
+    A lost connection counts even during COMMIT, when nobody knows whether it took place: every transaction of this
+    code may be repeated.
     """
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError | InterfaceError):
         return error.connection_invalidated
@@ -28,19 +29,19 @@ def passes(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What the database said, in one line."""
+    """Why the database cannot be used, in one line."""
     if isinstance(error, DBAPIError):
         return f"cannot use the database: {first_line(error)}"
     return one_line(error)
 
 
 def outlast(act: Callable[[], T], say: Callable[[str], None], *, outlasts: Callable[[Exception], bool] = passes) -> T:
-    """Does it, however long the database is away, with longer and longer pauses.
+    """Repeats an action until the database can be used again, with growing pauses; gives its result.
 
     Args:
-        act: what is to be done: a whole transaction, that may be done twice.
-        say: is told when the waiting begins, whenever its reason changes, and when it is over.
-        outlasts: which errors are waited out; others are raised.
+        act: the action; a whole transaction that may be repeated.
+        say: called with a line when the waiting begins, when its reason changes, and when it ends.
+        outlasts: the errors to wait for; any other is raised.
     """
     pause, began, said = SHORTEST, time.monotonic(), ""
     while True:
@@ -52,7 +53,7 @@ def outlast(act: Callable[[], T], say: Callable[[str], None], *, outlasts: Calla
             if said != (why := reason(error)):
                 say(f"{why}; waiting for it")
             said = why
-            # Not all workers in the same moment.
+            # A random part, so that workers do not all come back at the same moment.
             time.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, LONGEST)
         else:

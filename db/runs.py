@@ -1,32 +1,34 @@
-"""Runs as people name them, and how far each has come."""
+"""Finding a run by the name that a person gives, and its progress."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, case, func, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from db.axis import NOISE, Axis
 from db.errors import WrongUse
+from db.outcome import count_of
 from db.recipe import Recipe, make_recipe
 from db.tables import SKIPPED, Dataset, Failure, Job, Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """A run, without what was found."""
+    """A run and its dataset, without its predictions."""
 
     id: str
     name: str
     recipe: Recipe
-    #: What its levels measure.
+    #: What the levels measure.
     axis: Axis
     dataset: str
     dataset_id: int
     root: str
+    #: Number of images of the run.
     expected: int
-    #: Images the dataset had before --limit.
+    #: Number of images in the dataset, before --limit.
     available: int
     weights_sha256: str | None
     preprocessing: dict[str, Any] | None
@@ -36,16 +38,15 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run has come, counted in images from the rows of its jobs and failures."""
+    """The progress of a run in images, counted from its jobs and failures."""
 
     expected: int
     done: int
     failed: int
     skipped: int
     cancelled: bool
-    #: Why a worker gave a job back that is still to be done: the newest reason.
+    #: The newest reason why a worker gave back a job that is still to be done, and that worker.
     note: str | None
-    #: Which worker.
     refused_by: str | None
 
     @property
@@ -55,10 +56,10 @@ class Progress:
 
 
 def find_run(session: Session, name: str) -> RunInfo:
-    """The run with this id, unique prefix of an id, or name; or the latest.
+    """The run with this id, name or unique prefix of an id; ``latest`` is the one that was submitted last.
 
     Raises:
-        WrongUse: if there is none, or an id's prefix fits several.
+        WrongUse: if there is none, or if the prefix fits several runs.
     """
     newest = _runs().order_by(Run.submitted_at.desc(), Run.created_at.desc())
     if name == "latest":
@@ -66,7 +67,7 @@ def find_run(session: Session, name: str) -> RunInfo:
         if row is None:
             raise WrongUse("no run is recorded yet: begin with `smoothvote run IMAGES`")
         return _info(row)
-    for exactly in (Run.id == name, Run.name == name):  # a run may be named as another's id is
+    for exactly in (Run.id == name, Run.name == name):  # in this order: the name of one run may be the id of another
         if found := session.execute(newest.where(exactly).limit(1)).first():
             return _info(found)
     rows = session.execute(newest.where(Run.id.startswith(name, autoescape=True)).limit(2)).all() if name else []
@@ -81,13 +82,13 @@ def find_run(session: Session, name: str) -> RunInfo:
 def list_runs(
     session: Session, *, dataset_id: int | None = None, limit: int | None = None, offset: int = 0
 ) -> list[RunInfo]:
-    """Runs, the newest first.
+    """Recorded runs, the one that was submitted last first.
 
     Args:
         session: a reading one.
-        dataset_id: runs over this dataset only.
-        limit: so many at most.
-        offset: leave out so many of the newest.
+        dataset_id: only runs over this dataset; None for all.
+        limit: the most runs to read; None for all.
+        offset: how many of the newest to leave out.
     """
     wanted = _runs() if dataset_id is None else _runs().where(Run.dataset_id == dataset_id)
     newest = wanted.order_by(Run.submitted_at.desc(), Run.created_at.desc(), Run.id)
@@ -95,29 +96,27 @@ def list_runs(
 
 
 def count_runs(session: Session) -> int:
-    """How many runs are recorded."""
+    """The number of recorded runs."""
     return session.scalars(select(func.count()).select_from(Run)).one()
 
 
 def progress(session: Session, run: RunInfo) -> Progress:
-    """How far a run has come. Cheap however many predictions there are: it counts jobs."""
+    """The progress of a run. It counts jobs and failures, and is cheap however many predictions there are."""
     done = select(func.coalesce(func.sum(Job.last - Job.first + 1), 0)).where(
         Job.run_id == run.id, Job.done_at.is_not(None)
     )
-    skip = case((Failure.code.in_(SKIPPED), 1), else_=0)
-    failures = select(func.count() - func.coalesce(func.sum(skip), 0), func.coalesce(func.sum(skip), 0)).where(
-        Failure.run_id == run.id
-    )
+    skipped = count_of(Failure.code.in_(SKIPPED))
+    failures = select(func.count() - skipped, skipped).where(Failure.run_id == run.id)
     notes = select(Job.note, Job.refused_by).where(
         Job.run_id == run.id, Job.done_at.is_(None), Job.refused_by.is_not(None)
     )
-    note, worker = session.execute(notes.order_by(Job.lease_until.desc()).limit(1)).first() or (None, None)
-    failed, skipped = session.execute(failures).one()
+    note, worker = session.execute(notes.order_by(Job.leased_until.desc()).limit(1)).first() or (None, None)
+    failed_images, skipped_images = session.execute(failures).one()
     return Progress(
         expected=run.expected,
         done=session.scalars(done).one(),
-        failed=failed,
-        skipped=skipped,
+        failed=failed_images,
+        skipped=skipped_images,
         cancelled=session.scalars(select(Run.cancelled_at).where(Run.id == run.id)).one() is not None,
         note=note,
         refused_by=worker,

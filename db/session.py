@@ -1,4 +1,4 @@
-"""Connections to the record: SQLite in WAL mode or PostgreSQL, through the same code."""
+"""Connections to the database: SQLite in WAL mode or PostgreSQL, through the same code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,20 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from db.errors import Away, WrongUse, one_line
 from db.settings import Settings
-from db.tables import REVISION
+from db.tables import REVISION, Base
 
-#: What this is tested with: one driver of each database.
+#: The drivers that the tests run with: one for each database.
 DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 
-#: PostgreSQL's code for a write where none is taken.
+#: Reads the revision, which Alembic stores.
+REVISION_OF = text("SELECT version_num FROM alembic_version")
+
+#: PostgreSQL's error code for a write to a server that is read-only.
 READ_ONLY = "25006"
 
-#: Seconds: nothing hangs. SQLite waits so long for another writer; a PostgreSQL that fell silent is given up within 30.
+#: Limits in seconds, so that no call hangs. SQLite waits so long for another writer; a PostgreSQL that does not answer
+#: counts as lost after 30 s.
 TIMEOUTS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 30},
     "postgresql": {
@@ -33,11 +38,11 @@ TIMEOUTS: dict[str, dict[str, Any]] = {
 
 
 def connect(settings: Settings) -> Engine:
-    """An engine over a database that is there and at this code's revision.
+    """An engine for a database that exists and has a revision that this code can work with.
 
     Raises:
-        Away: if it cannot be reached.
-        WrongUse: if it is not migrated, or is newer than this code.
+        Away: if the database cannot be reached.
+        WrongUse: if it does not exist, or must be upgraded, or is newer than this code.
     """
     engine = open_engine(settings)
     where = shown(engine)
@@ -49,46 +54,68 @@ def connect(settings: Settings) -> Engine:
         raise WrongUse(
             f"the database at {where} is not set up: run `smoothvote db upgrade`, if its name is right: there is no such file"
         )
-    found = current_revision(engine)
-    if found is None or not serves(found):
+    try:
+        check_revision(current_revision(engine), where)
+    except WrongUse:
         engine.dispose()
+        raise
+    return engine
+
+
+def check_revision(found: str | None, where: str) -> None:
+    """Checks that this code can work with a database at a revision.
+
+    A revision is a generation and a step, two digits each. A step only adds, so this code works with all later steps of
+    its own generation: workers of two versions run side by side. A migration that this code could not live with begins
+    a new generation.
+
+    Args:
+        found: the database's revision; None before the first migration.
+        where: the database, as messages name it.
+
+    Raises:
+        WrongUse: if it cannot, naming the remedy.
+    """
     if found is None:
         raise WrongUse(f"the database at {where} is not set up: run `smoothvote db upgrade`")
     if found < REVISION:
         raise WrongUse(
             f"the database at {where} is at revision {found}, this code needs {REVISION}: run `smoothvote db upgrade`"
         )
-    if not serves(found):
+    if found[:2] != REVISION[:2]:
         raise WrongUse(
             f"the database at {where} is at revision {found}, newer than this code's {REVISION}: install the newer smoothvote"
         )
-    return engine
 
 
-def serves(found: str) -> bool:
-    """Whether this code can work on a database at that revision.
+def check_generation(session: Session) -> None:
+    """Checks that nobody upgraded the database to another generation since this process connected to it.
 
-    A revision is a generation and a step, two digits each. A step only adds, so that workers of the version before
-    go on beside those of the version after it; what they could not go on with begins a new generation.
+    Raises:
+        Away: if somebody did. A worker then waits, until a newer one replaces it.
     """
-    return found[:2] == REVISION[:2] and found >= REVISION
+    engine = session.get_bind()
+    try:
+        check_revision(session.scalar(REVISION_OF), shown(engine.engine))
+    except WrongUse as error:
+        raise Away(str(error)) from None
 
 
 def open_engine(settings: Settings) -> Engine:
-    """An engine that has not been asked anything yet.
+    """An engine that has not connected yet, for a database in any state.
 
     Raises:
-        WrongUse: if the URL is not one of SQLite or PostgreSQL.
+        WrongUse: if the URL is not a URL of SQLite or PostgreSQL.
     """
     try:
-        # A folder's name may hold what means something in a URL.
+        # Not parsed as a URL: the name of the home folder may contain ? or %.
         embedded = settings.embedded_database
         url = URL.create("sqlite", database=settings.database) if embedded else make_url(settings.database)
         if url.drivername not in DRIVERS or (url.get_backend_name() == "sqlite" and not url.database):
             raise WrongUse(
                 f"SMOOTHVOTE_DATABASE_URL: {url.drivername} is not supported; use postgresql:// or sqlite:///FILE"
             )
-        # Two connections a process, so that workers times two stays below the server's limit.
+        # Few connections per process: the server's limit is shared by all workers.
         pool: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
         engine = create_engine(url, connect_args=TIMEOUTS[url.get_backend_name()], **pool)
     except (ArgumentError, NoSuchModuleError, ValueError):
@@ -105,7 +132,7 @@ def open_engine(settings: Settings) -> Engine:
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The migration that the database is at, or None before the first.
+    """The database's revision, or None before the first migration.
 
     Raises:
         Away: if the database cannot be reached.
@@ -114,7 +141,7 @@ def current_revision(engine: Engine) -> str | None:
         with reading(engine) as session:
             if not inspect(session.connection()).has_table("alembic_version"):
                 return None
-            found = session.scalar(text("SELECT version_num FROM alembic_version"))
+            found = session.scalar(REVISION_OF)
             return None if found is None else str(found)
     except DBAPIError as error:
         where, why = shown(engine), first_line(error)
@@ -124,19 +151,19 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def first_line(error: DBAPIError) -> str:
-    """What the database's driver said, in one line."""
+    """The database's own message, in one line."""
     return one_line(error.orig or error)
 
 
 def shown(engine: Engine) -> str:
-    """Where the database is, without anything that may be secret: a password may stand in several places of a URL."""
+    """Where the database is, for a message. Only parts of its URL that cannot hold a password."""
     url = engine.url
     if url.get_backend_name() == "sqlite":
         return f"{url.database}"
     return f"{url.get_backend_name()} {url.database or ''} on {url.host or url.query.get('host', 'this machine')}"
 
 
-#: What a PostgreSQL server is to watch over, for each connection.
+#: Settings of each PostgreSQL session: the server itself ends a wait for a lock, and a client that vanished.
 SERVER_SETTINGS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
@@ -148,31 +175,37 @@ SERVER_SETTINGS = {
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session whose every statement sees the same moment, and which never waits for a writer."""
+    """A session for reading. All its statements see the database at one moment, and no writer makes it wait."""
     options: dict[str, Any] = {"smoothvote_begin": "BEGIN"}
     if engine.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with Session(engine.execution_options(**options)) as session:
-        if engine.dialect.name == "postgresql":  # who reads page by page holds no lock
+        if engine.dialect.name == "postgresql":  # a reader may pause between two pages: it blocks nobody
             session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield session
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """A session whose work is committed at the end, or not at all."""
+    """A session for writing: one transaction, committed at the end, or rolled back on an error."""
     with Session(engine) as session, session.begin():
         yield session
 
 
+def insert(session: Session, table: type[Base]) -> Any:
+    """An INSERT statement with ON CONFLICT, which both databases have beyond the SQL standard."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions of its own: see _begin_sqlite
+    connection.isolation_level = None  # the driver begins no transactions itself: _begin_sqlite does
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
-    # A machine that vanished in a transaction must not hold its locks for hours, nor others wait for them in silence.
+    # Autocommit, so that the settings outlive the rollback of the first transaction.
     connection.autocommit = True
     with connection.cursor() as cursor:
         for setting, value in SERVER_SETTINGS.items():
@@ -181,12 +214,12 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
 
 
 def _leave_read_only(context: ExceptionContext) -> None:
-    # A server that was the primary and is one no more: this connection will never write again, a new one may.
+    # After a failover, the server behind this connection stays read-only; a new connection may reach the primary.
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads and then writes fails at once if another wrote between (SQLITE_BUSY_SNAPSHOT),
-    # whatever the timeout: writers take the lock first, and wait for it.
+    # IMMEDIATE: a writer takes the lock first, and waits for it. A transaction that reads first and writes later would
+    # fail at once if another one wrote in between (SQLITE_BUSY_SNAPSHOT), whatever the timeout.
     connection.exec_driver_sql(connection.get_execution_options().get("smoothvote_begin", "BEGIN IMMEDIATE"))

@@ -1,4 +1,4 @@
-"""Settings from the environment. Everything that changes an answer is in the recipe instead."""
+"""Settings, read from environment variables. What changes an answer is in the recipe (db/recipe.py) instead."""
 
 import errno
 import os
@@ -14,53 +14,53 @@ from db.errors import WrongUse
 
 PREFIX = "SMOOTHVOTE_"
 
-#: Brokers whose queue is a Redis: its length is asked.
+#: The URL schemes of a Redis: over TCP, over TLS, and on a unix socket.
 BROKERS = ("redis", "rediss", "redis+socket")
 
 
 class Settings(BaseSettings):
-    """One field an environment variable: SMOOTHVOTE_ and the field's name. README.md holds the table."""
+    """One field per environment variable, named SMOOTHVOTE_ and the field's name: docs/reference/settings.md."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
-    #: Where the record is. Unset: SQLite in ``home``.
+    #: URL of the database. Unset: a SQLite file in ``home``.
     database_url: SecretStr | None = None
-    #: Where the queue is. Unset: ``run`` starts a Redis of its own in ``home``.
+    #: URL of the Redis that holds the queue. Unset: ``smoothvote run`` starts one in ``home``.
     broker_url: SecretStr | None = None
-    #: Folder of the embedded database, Redis and logs.
+    #: Folder of the embedded database, its Redis and logs, and of the models that a worker converted.
     home: Path = Path(".smoothvote")
-    #: Folder that holds every dataset; roots are stored relative to it, so that machines may mount it anywhere.
+    #: Folder that holds every dataset. The record keeps paths relative to it, so each machine may mount it elsewhere.
     image_root: Path | None = None
-    #: URL schemes a dataset may have. All but files must be asked for: a URL says whom a worker calls, with its keys.
+    #: URL schemes that a dataset may have. A URL decides which server a worker calls, so all but files must be allowed.
     url_schemes: str = "file"
-    #: Hosts, as HOST or HOST:PORT, that an http or https URL may name; unset: none.
+    #: Hosts, as HOST or HOST:PORT between commas, that an http or https URL may name. Unset: none.
     http_hosts: str | None = None
 
-    #: Larger files and images become failures instead of eating a worker.
+    #: An image file with more bytes, an image with more pixels or with a longer side becomes a failure.
     max_bytes: int = Field(default=64 * 2**20, gt=0)
     max_pixels: int = Field(default=64_000_000, gt=0)
     max_side: int = Field(default=20_000, gt=0)
 
-    #: Most jobs on the queue at once; the rest wait in the database.
+    #: Largest number of jobs on the queue at once; the others wait in the database.
     window: int = Field(default=256, gt=0)
-    #: A claimed job whose worker is silent for so many seconds is given to another.
+    #: Seconds without a sign of life after which a worker's job goes to another worker.
     lease: float = Field(default=60, gt=0, allow_inf_nan=False)
-    #: A job sent so many seconds ago that nobody claimed, and that is not on the queue, was lost: it is sent again.
+    #: Seconds after which a job that nobody claimed, and that is no longer on the queue, is sent again.
     lost_after: float = Field(default=30, gt=0, allow_inf_nan=False)
-    #: A job that was claimed so often and never finished is split, down to the one image that does it.
+    #: Unfinished attempts after which a job is split, down to the single image that ends its workers.
     max_attempts: int = Field(default=3, gt=0)
-    #: A worker's process that spends so many seconds on one image, or one batch, hangs: it is ended, as by a crash.
+    #: Seconds that one image, or one batch, may take before its worker process is ended as hung.
     stall: float = Field(default=300, gt=0, allow_inf_nan=False)
-    #: A worker told to stop has so many seconds for the job in hand; then it hands it back.
+    #: Seconds that a worker that was told to stop has to finish its job; then it hands the job back.
     grace: float = Field(default=25, gt=0, allow_inf_nan=False)
 
     #: auto, cpu or cuda:N.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    #: How the model is run: auto is the fastest for the device (docs/explanation/performance.md).
+    #: How the model is run. auto chooses the fastest engine for the device (docs/explanation/performance.md).
     engine: Literal["auto", "eager", "openvino", "compile"] = "auto"
-    #: Views per forward pass, at most; unset: by device.
+    #: Largest number of views in a forward pass. Unset: chosen by device.
     batch_size: int | None = Field(default=None, gt=0)
-    #: What a worker calls itself in the record; unset: its host.
+    #: Name of this machine's workers in the record. Unset: the host's name.
     worker_name: str | None = None
 
     @field_validator("broker_url")
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         for url in value.get_secret_value().split(";") if value else ():
             if not _names_a_redis(url):
                 raise ValueError(
-                    "must be redis://HOST:6379/0, rediss://… or redis+socket:///FILE, a password's / and @ as %2F and %40"
+                    "must be redis://HOST:6379/0, rediss://… or redis+socket:///FILE; in a password write / as %2F and @ as %40"
                 )
         return value
 
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database's URL, secrets included: never to be printed. Of the embedded one: its file."""
+        """The database's URL with its password, so it must not be printed. For the embedded database: its file."""
         if self.database_url is None:
             return str(self.home.absolute() / "smoothvote.db")
         url = self.database_url.get_secret_value()
@@ -91,22 +91,22 @@ class Settings(BaseSettings):
 
     @property
     def embedded_database(self) -> bool:
-        """Whether the database is the one in ``home``."""
+        """Whether the database is the SQLite file in ``home``."""
         return self.database_url is None
 
     @property
     def broker(self) -> str:
-        """The broker's URL, secrets included: never to be printed.
+        """The queue's URL with its password, so it must not be printed.
 
         Raises:
-            WrongUse: if none is set.
+            WrongUse: if no URL is set.
         """
         if self.broker_url is None:
             raise WrongUse(
                 "no queue is set: export SMOOTHVOTE_BROKER_URL=redis://HOST:6379/0, "
-                "or let `smoothvote run` bring its own"
+                "or use `smoothvote run`, which starts its own"
             )
-        # Redis's client checks no certificate unless it is told to, and the password goes to whoever answers.
+        # By default Redis's client accepts any certificate, and would send the password to any server that answers.
         return ";".join(
             f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
             if url.startswith("rediss://") and "ssl_cert_reqs" not in url
@@ -116,58 +116,62 @@ class Settings(BaseSettings):
 
     @property
     def schemes(self) -> frozenset[str]:
-        """URL schemes that a dataset may have."""
+        """The URL schemes that a dataset may have."""
         return _parts(self.url_schemes)
 
     def check_url(self, url: str) -> None:
-        """Whether this machine may open a URL: asked by producers of what a person named, by workers of the record.
+        """Checks that this machine may open a URL. Producers check what a person named, workers what the record names.
 
         Raises:
-            WrongUse: if it may not, naming the settings that would allow it.
+            WrongUse: if it may not, naming the settings that allow it.
         """
         shown, scheme = shown_url(url), url.partition("://")[0].lower()
         if "::" in url:
-            # fsspec reads it as one file system inside of another: it is the last that is called.
-            raise WrongUse(f"{shown}: a URL with :: is not allowed: name the folder or manifest itself")
+            # fsspec reads a::b as file system a inside b, and calls b: checking the first scheme would not be enough.
+            raise WrongUse(f"{shown}: a URL with :: is not allowed: give the URL of the folder or manifest itself")
         if scheme not in self.schemes:
             more = " and SMOOTHVOTE_HTTP_HOSTS=HOST allow them" if is_http(url) else " allows them"
             wanted = f"{self.url_schemes},{scheme}".lstrip(",")
             raise WrongUse(f"{shown}: {scheme} URLs are not allowed here: SMOOTHVOTE_URL_SCHEMES={wanted}{more}")
         if re.match(r"[^/]*//[^/]*:.*@", url):
-            raise WrongUse(f"{shown}: no password belongs in a URL, which is kept in the record: give it to its client")
+            raise WrongUse(
+                f"{shown}: a URL must hold no password, because the record keeps it: set the password in the environment of its client"
+            )
         if is_http(url):
             named = HTTP_URL.fullmatch(url)
             if named is None:
-                raise WrongUse(f"{shown}: must be {scheme}://HOST[:PORT]/PATH, with no user, ? or # in it")
+                raise WrongUse(f"{shown}: must be {scheme}://HOST[:PORT]/PATH, without user, ? or #")
             host = named["host"].lower()
             port = named["port"] or {"http": "80", "https": "443"}[scheme]
             if not _parts(self.http_hosts or "") & {host, f"{host}:{port}"}:
                 raise WrongUse(f"{shown}: {host} is not allowed here: SMOOTHVOTE_HTTP_HOSTS={host} allows it")
 
 
-#: Read strictly and by nothing cleverer: where two parsers differ, one checks this host and the other calls that one.
+#: A strict pattern instead of a URL parser. Two parsers may find different hosts in one URL: then the host that is
+#: checked is not the host that is called.
 HTTP_URL = re.compile(r"https?://(?P<host>[a-z0-9._-]+)(:(?P<port>[1-9][0-9]{0,4}))?(/[^?#]*)?", re.I | re.A)
 
 
 def is_http(url: str) -> bool:
-    """Whether a URL is http's or https's."""
+    """Whether a URL has the scheme http or https."""
     return url.lower().startswith(("http://", "https://"))
 
 
 def shown_url(url: str) -> str:
-    """A URL as it may be printed: no user or password, and no query, where tokens are."""
+    """A URL without its user, password and query, which may hold a token: safe to print."""
     return re.sub(r"//([^/]*@|[^/]*:.*@)", "//***@", url).partition("?")[0]
 
 
 def url_options(url: str) -> dict[str, Any]:
-    """What fsspec must be told with a URL that was checked, or an allowed server could send it anywhere."""
+    """fsspec's options for a URL that was checked: no redirects, which could lead from an allowed host to any other."""
     return {"allow_redirects": False, "client_kwargs": {"raise_for_status": _check_answer}} if is_http(url) else {}
 
 
 async def _check_answer(response: Any) -> None:
+    # aiohttp calls this for every answer of a server.
     if 300 <= response.status < 400:
         url = shown_url(str(response.url))
-        raise WrongUse(f"{url}: its server sends elsewhere, which is not followed: name where the images are")
+        raise WrongUse(f"{url}: its server redirects, and redirects are not followed: give the URL that it leads to")
     if response.status in (401, 403):
         raise PermissionError(errno.EACCES, f"HTTP {response.status}")
     if response.status in (404, 410):
@@ -183,18 +187,18 @@ def _names_a_redis(url: str) -> bool:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # whose message may quote the password
+    except ValueError:  # not raised on: its message may quote the password
         return False
-    # What stands behind the host is the number of a database, or the rest of a password with a / in it.
+    # The path is the number of a database. Anything else is the rest of a password that has an unescaped slash.
     number = parts.scheme == "redis+socket" or re.fullmatch(r"(/\d*)?", parts.path)
     return parts.scheme in BROKERS and port != 0 and bool(number)
 
 
 def load_settings(**given: Any) -> Settings:
-    """Settings of this process: what is given here, then the environment's.
+    """The settings of this process: what is given here, and the environment variables for the rest.
 
     Raises:
-        WrongUse: naming the variable that is not usable.
+        WrongUse: if a value is unusable, naming its variable.
     """
     try:
         return Settings(**given)

@@ -1,23 +1,25 @@
-"""What is written: runs, claims, and what was found. Each function is one transaction or part of one."""
+"""What producers and workers write: datasets, runs, claims and predictions.
+
+A function that takes an engine is one transaction; one that takes a session is part of its caller's.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.axis import NOISE, Axis
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
-from db.session import reading, writing
-from db.tables import Base, Dataset, Failure, Image, Job, Prediction, Run, now
+from db.session import check_generation, insert, reading, writing
+from db.tables import Dataset, Failure, Image, Job, Prediction, Run, now
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One image of a dataset, as its producer found it."""
+    """One image of a dataset, as the producer found it."""
 
     path: str
     label: int | None
@@ -26,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A job in the hands of one worker."""
+    """A job that a worker has claimed: images ``first`` to ``last`` by position, both included."""
 
     id: int
     run_id: str
@@ -37,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """All that a worker needs to do a job."""
+    """What a worker needs to do a job: the images are pairs of an id and an Entry."""
 
     recipe: Recipe
     root: str
@@ -46,7 +48,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Predicted:
-    """What was found for one (image, level): top label and its softmax probability, of each view; and the vote."""
+    """The result for one image at one level: each view's top label with its softmax probability, and the vote."""
 
     image_id: int
     level: float
@@ -56,12 +58,13 @@ class Predicted:
     confidence_ss: float
     label_ds: int
     confidence_ds: float
+    #: None is a rejected vote.
     label_maj: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """Why one image has no prediction."""
+    """Why one image has no prediction: a code, and a message for people."""
 
     image_id: int
     code: str
@@ -69,7 +72,7 @@ class Failed:
 
 
 class Found(NamedTuple):
-    """What was found for some images: rows to be stored."""
+    """The results for some images, to be stored."""
 
     predicted: list[Predicted]
     failed: list[Failed]
@@ -81,9 +84,9 @@ class Found(NamedTuple):
 def record_dataset(
     session: Session, *, name: str, root: str, fingerprint: str, found: int, entries: Sequence[Entry]
 ) -> int:
-    """Id of the dataset with this fingerprint, which is made if it is new.
+    """Records a dataset, unless its fingerprint is known already; returns its id.
 
-    A known dataset found at another root has been moved, and is read from there from now on.
+    A known dataset at another root has moved: from now on workers read it there.
     """
     row = {"name": name, "root": root, "fingerprint": fingerprint, "size": len(entries), "found": found}
     added = session.execute(insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id), row).scalar()
@@ -98,12 +101,12 @@ def record_dataset(
 def record_run(
     session: Session, *, run_id: str, dataset_id: int, name: str, recipe: Recipe, job_size: int, axis: Axis = NOISE
 ) -> bool:
-    """Records a run and its jobs; False if it was there already. A run submitted again is no longer cancelled."""
+    """Records a run and its jobs; returns False if the run is known. Submitting a cancelled run resumes it."""
     size = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
     row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content(), "axis": axis._asdict()}
     added = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
     if added is None:
-        # The recipe has the same content, but its checkpoint may lie elsewhere now.
+        # The same recipe, but the file of its checkpoint may have moved.
         again = {"name": name, "recipe": recipe.content(), "submitted_at": now(), "cancelled_at": None}
         session.execute(update(Run).where(Run.id == run_id).values(again))
         return False
@@ -113,33 +116,40 @@ def record_run(
 
 
 def cancel(session: Session, run_id: str) -> None:
-    """No more of the run's jobs are sent, and those on the queue come to nothing."""
+    """Cancels a run: no more jobs are sent, and workers do not claim those on the queue."""
     session.execute(update(Run).where(Run.id == run_id).values(cancelled_at=func.coalesce(Run.cancelled_at, now())))
 
 
 def forget(session: Session, run_id: str) -> None:
-    """Takes a run back of which nothing was found: it never began."""
+    """Deletes a run, unless it has predictions or failures."""
     rows = [select(table.run_id).where(table.run_id == run_id) for table in (Prediction, Failure)]
     session.execute(delete(Run).where(Run.id == run_id, *(not_(found.exists()) for found in rows)))
 
 
-#: A job that nobody has: due at once.
-UNSENT: dict[str, Any] = {"sent_at": None, "lease_until": None, "worker": None}
+#: The columns of a job that is neither on the queue nor with a worker: it is due at once.
+UNSENT: dict[str, Any] = {"sent_at": None, "leased_until": None, "worker": None}
 
 # -- work --------------------------------------------------------------------------------------------------------
 
 
 def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | None:
-    """The job, if it is still to be done and nobody has it. The attempt is counted before any pixel is touched."""
-    free = or_(Job.lease_until.is_(None), Job.lease_until < now())
+    """Claims a job for a worker for ``lease`` seconds; None if it is done, cancelled or claimed by another.
+
+    The attempt is counted and committed before the worker touches any pixel, so that a crash cannot hide it.
+
+    Raises:
+        Away: if the database was upgraded to another generation while this process ran.
+    """
+    free = or_(Job.leased_until.is_(None), Job.leased_until < now())
     wanted = Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None)))
     taken = (
         update(Job)
         .where(Job.id == job_id, Job.done_at.is_(None), free, wanted)
-        .values(lease_until=now(lease), attempts=Job.attempts + 1, worker=worker, refused_by=None, note=None)
+        .values(leased_until=now(lease), attempts=Job.attempts + 1, worker=worker, refused_by=None, note=None)
         .returning(Job.run_id, Job.first, Job.last, Job.attempts)
     )
     with writing(engine) as session:
+        check_generation(session)
         row = session.execute(taken).one_or_none()
     if row is None:
         return None
@@ -147,45 +157,45 @@ def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | 
 
 
 def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
-    """Holds the job for longer; False if it is no longer this worker's, or no longer wanted."""
+    """Extends a lease; returns False if another worker has the job now, or the run was cancelled."""
     wanted = Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None)))
     held = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None), wanted)
     with writing(engine) as session:
-        return bool(_rowcount(session.execute(held.values(lease_until=now(lease)))))
+        return bool(_rowcount(session.execute(held.values(leased_until=now(lease)))))
 
 
 def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
-    """Gives a job back that this worker cannot do: offered again after so many seconds; the attempt does not count."""
+    """Gives back a job that this worker cannot do: due again after ``after`` seconds; the attempt does not count."""
     mine = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None))
-    back = mine.values(lease_until=now(after), refused_by=worker, note=note, attempts=Job.attempts - 1)
+    back = mine.values(leased_until=now(after), refused_by=worker, note=note, attempts=Job.attempts - 1)
     with writing(engine) as session:
         session.execute(back)
 
 
 def give_up(engine: Engine, job_id: int, *, worker: str, note: str | None = None, after: float = 0) -> None:
-    """Ends the lease of a worker that failed: the job is due after so many seconds, and the attempt counts."""
+    """Ends the lease of a worker that failed: the job is due again after ``after`` seconds; the attempt counts."""
     mine = and_(Job.id == job_id, Job.worker == worker, Job.done_at.is_(None))
-    held = and_(mine, Job.refused_by.is_(None), Job.lease_until > now())
+    held = and_(mine, Job.refused_by.is_(None), Job.leased_until > now())
     with writing(engine) as session:
-        session.execute(update(Job).where(held).values(lease_until=now(after), note=note))
+        session.execute(update(Job).where(held).values(leased_until=now(after), note=note))
 
 
 def expire(engine: Engine, *, worker: str) -> None:
-    """Ends the leases of a worker and its children, known to be dead: their jobs are due; the attempts count."""
+    """Ends the leases of a worker and its child processes, which are dead: their jobs are due; the attempts count."""
     with writing(engine) as session:
-        session.execute(update(Job).where(_held_by(worker), Job.lease_until > now()).values(lease_until=now()))
+        session.execute(update(Job).where(_held_by(worker), Job.leased_until > now()).values(leased_until=now()))
 
 
 def hand_back(engine: Engine, *, worker: str) -> None:
-    """Ends the leases of a worker and its children: a person ended those attempts, and they do not count."""
-    held = and_(_held_by(worker), Job.lease_until.is_not(None))
+    """Ends the leases of a worker and its child processes, which a person stopped: the attempts do not count."""
+    held = and_(_held_by(worker), Job.leased_until.is_not(None))
     back = {"attempts": case((Job.attempts > 0, Job.attempts - 1), else_=0), **UNSENT}
     with writing(engine) as session:
         session.execute(update(Job).where(held).values(back))
 
 
 def load_work(engine: Engine, claim: Claim) -> Work:
-    """A claimed job's recipe, root and images."""
+    """Reads the recipe, root and images of a claimed job."""
     with reading(engine) as session:
         run, root = session.execute(select(Run, Dataset.root).join(Dataset).where(Run.id == claim.run_id)).one()
         span = Image.position.between(claim.first, claim.last)
@@ -199,7 +209,7 @@ def load_work(engine: Engine, claim: Claim) -> Work:
 
 
 def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessing: Preprocessing) -> None:
-    """Records what the first worker loaded, and holds every later one to it.
+    """Records which weights and preprocessing the first worker of a run loaded; later workers must have the same.
 
     Raises:
         Refusal: if the run began with other weights or other preprocessing.
@@ -211,20 +221,21 @@ def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessi
     for what, ours, theirs in zip(mine, mine.values(), first, strict=True):
         if ours != theirs:
             raise Refusal(
-                f"this worker's {what} is {ours}, run {run_id} began with {theirs}: give all workers the same model files"
+                f"this worker's {what} is {ours}, but run {run_id} began with {theirs}: give all workers the same model files"
             )
 
 
 def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed: Sequence[Failed]) -> bool:
-    """Stores what a job found and marks it done, at once; False if another worker was first, and nothing is stored.
+    """Stores the results of a job and marks it done, in one transaction.
 
-    The span is compared as well: a worker that was given up for dead may return after its job was split.
+    Returns False, and stores nothing, if another worker was first, or if the job was split since it was claimed: a
+    worker that counted as dead may come back.
     """
     done = update(Job).where(
         Job.id == claim.id, Job.done_at.is_(None), Job.first == claim.first, Job.last == claim.last
     )
     with writing(engine) as session:
-        if not _rowcount(session.execute(done.values(done_at=now(), lease_until=None, note=None))):
+        if not _rowcount(session.execute(done.values(done_at=now(), leased_until=None, note=None))):
             return False
         for table, rows in ((Prediction, predicted), (Failure, failed)):
             if rows:
@@ -236,12 +247,6 @@ def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed:
 def _held_by(worker: str) -> ColumnElement[bool]:
     mine = or_(Job.worker == worker, Job.worker.startswith(f"{worker}:", autoescape=True))
     return and_(mine, Job.done_at.is_(None), Job.refused_by.is_(None))
-
-
-def insert(session: Session, table: type[Base]) -> Any:
-    """An INSERT that knows ON CONFLICT, as both databases have it and SQL has not."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
 
 
 def _rowcount(result: Any) -> int:

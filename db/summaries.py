@@ -15,8 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.runs import RunInfo, find_run, progress
-from db.session import reading, writing
-from db.store import insert
+from db.session import insert, reading, writing
 from db.tables import Job, Prediction, Run, Summary
 from db.tally import Tally, Thresholding, count
 

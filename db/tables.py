@@ -1,14 +1,14 @@
-"""The tables.
+"""The tables of the record.
 
     datasets --(1..n)--> images
         |
-        +--(1..n)--> runs --(1..n)--> jobs          a job is a span of image positions, at all levels of its run
+        +--(1..n)--> runs --(1..n)--> jobs          a job is a span of images, at all levels of its run
                        |
-                       +--(1..n)--> predictions     one for each (run, image, level), for ever
+                       +--(1..n)--> predictions     one for each (run, image, level); never changed
                        +--(1..n)--> failures        one for each (run, image) that has no prediction
-                       +--(0..n)--> summaries       one for each level of a complete run: what its predictions add up to
+                       +--(0..n)--> summaries       one for each level of a complete run: its counts
 
-Redis only carries job ids. Losing all of it loses nothing that is here.
+Redis only carries the ids of jobs. If all of Redis is lost, nothing that is here is lost.
 """
 
 from datetime import UTC, datetime
@@ -31,23 +31,23 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
-#: The newest migration: what this code reads and writes. `smoothvote db upgrade` brings a database to it.
+#: The newest migration, as a generation and a step of two digits each. `smoothvote db upgrade` brings a database to it.
 REVISION = "0100"
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment, always with its zone, whatever the database keeps."""
+    """A moment in UTC. SQLite stores no time zone, so it is added when a value is read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """As SQLAlchemy asks of a type."""
+        """Called by SQLAlchemy for each value it reads."""
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
 class now(FunctionElement[datetime]):  # lower case, as SQLAlchemy's own functions are
-    """The database's clock, plus some seconds. Workers' clocks are never asked: they may be wrong by hours."""
+    """The time of the database's clock, plus some seconds. The clocks of workers may be wrong, and are not used."""
 
     type = Utc()
     inherit_cache = True
@@ -64,12 +64,12 @@ def _now(element: now, compiler: Any, **kw: Any) -> str:
 
 @compiles(now, "sqlite")
 def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
-    # Six decimals, as SQLAlchemy writes them: moments compare as text.
+    # Six decimals, as SQLAlchemy writes them: SQLite compares moments as text.
     plus = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {plus or 0} || ' seconds')"
 
 
-#: SQLite counts by itself only in a column that is INTEGER to the letter.
+#: SQLite numbers new rows only if the type of the column is exactly INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -82,12 +82,13 @@ class Dataset(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str]
-    #: A folder or URL; relative to SMOOTHVOTE_IMAGE_ROOT where that was set.
+    #: A folder or URL; a path relative to SMOOTHVOTE_IMAGE_ROOT if the producer had that set.
     root: Mapped[str]
-    #: sha256 over every image's path, size, time of change and label.
+    #: sha256 over each image's path, size, time of change and label.
     fingerprint: Mapped[str] = mapped_column(unique=True)
+    #: Number of images.
     size: Mapped[int]
-    #: How many images there were before --limit.
+    #: Number of images found, before --limit.
     found: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=now())
 
@@ -98,32 +99,32 @@ class Image(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
-    #: 0, 1, 2, … in the dataset; a job is a span of these.
+    #: 0, 1, 2, … within the dataset; a job is a span of positions.
     position: Mapped[int]
-    #: Below the dataset's root, with forward slashes.
+    #: Relative to the dataset's root, with forward slashes.
     path: Mapped[str]
-    #: Index of the true class; NULL where it is not known.
+    #: Index of the true class; NULL if unknown.
     label: Mapped[int | None]
-    #: Size in bytes when it was submitted; a worker that finds another has found another image.
+    #: Size of the file when it was submitted. A worker that finds another size reports the image as changed.
     bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Run(Base):
     __tablename__ = "runs"
 
-    #: Hash of recipe and dataset.
+    #: Hash of the recipe and the dataset's fingerprint: Recipe.run_id.
     id: Mapped[str] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
     name: Mapped[str]
     recipe: Mapped[dict[str, Any]]
-    #: What its levels measure, as db.axis.Axis; NULL is Gaussian noise, of runs recorded before this column was.
+    #: What the levels measure: the fields of a db.axis.Axis. NULL, in runs older than revision 0100: Gaussian noise.
     axis: Mapped[dict[str, Any] | None]
-    #: sha256 of the tensors that the first worker loaded; others must have the same.
+    #: sha256 of the weights that the first worker loaded; later workers must have the same.
     weights_sha256: Mapped[str | None]
-    #: What the weights said where the recipe left the preprocessing to them.
+    #: The preprocessing that the first worker used: the recipe's, and the weights' own where the recipe leaves it open.
     preprocessing: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=now())
-    #: When it was last submitted: the newest is `latest`.
+    #: When it was submitted last; `latest` is the run with the newest.
     submitted_at: Mapped[datetime] = mapped_column(server_default=now())
     cancelled_at: Mapped[datetime | None]
 
@@ -132,23 +133,24 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         UniqueConstraint("run_id", "first"),
-        # What the dispatcher asks every second: few are open, however many are done.
+        # The dispatcher asks for open jobs every few seconds: few are open, however many are done.
         Index("jobs_open", "id", sqlite_where=text("done_at IS NULL"), postgresql_where=text("done_at IS NULL")),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-    #: Positions of its first and last image, both in it.
+    #: Positions of the first and the last image, both included.
     first: Mapped[int]
     last: Mapped[int]
-    #: How often it was claimed, counted before any pixel is touched.
+    #: How often it was claimed, counted before the worker touches any pixel.
     attempts: Mapped[int] = mapped_column(server_default="0")
-    #: When it was put on the queue.
+    #: When it was sent to the queue last.
     sent_at: Mapped[datetime | None]
-    #: Nobody else may claim it before this moment.
-    lease_until: Mapped[datetime | None]
+    #: Until then nobody may claim it: a worker has it, or it was given back and waits.
+    leased_until: Mapped[datetime | None]
+    #: The worker that claimed it last.
     worker: Mapped[str | None]
-    #: The worker that gave it back last, for want of something and not for the job's sake; why. A claim clears both.
+    #: The worker that gave it back last, and why: something was missing on its machine. The next claim clears both.
     refused_by: Mapped[str | None]
     note: Mapped[str | None]
     done_at: Mapped[datetime | None]
@@ -166,7 +168,7 @@ class Prediction(Base):
     confidence_ss: Mapped[float]
     label_ds: Mapped[int]
     confidence_ds: Mapped[float]
-    #: NULL is rejected: no two views agree.
+    #: The label that at least two views agree on; NULL is a rejected vote.
     label_maj: Mapped[int | None]
 
 
@@ -180,16 +182,16 @@ class Failure(Base):
 
 
 class Summary(Base):
-    """Derived from the predictions of a run that is complete, and cannot change: see db/tally.py."""
+    """The counts of a complete run at one level, derived from its predictions: see db/summaries.py."""
 
     __tablename__ = "summaries"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     level: Mapped[float] = mapped_column(primary_key=True)
-    #: Of the counting: what an older or newer code counted is counted anew.
+    #: Version of the counting (db/summaries.py). Counts of another version are not used, but counted again.
     version: Mapped[int]
     tally: Mapped[dict[str, Any]]
 
 
-#: Failure codes that a recipe asked for: counted as skipped, not as failed.
+#: Codes of failures that the recipe asked for: such an image counts as skipped, not as failed.
 SKIPPED = ("grayscale",)

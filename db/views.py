@@ -1,45 +1,55 @@
-"""The SQL views: what people with psql, Grafana or Datasette look at. docs/reference/sql.md has their columns.
+"""The SQL views, for people with psql, Grafana or Datasette. docs/reference/sql.md describes their columns.
 
-They are written so that SQLite and PostgreSQL read them alike. A new column goes to a view's end: PostgreSQL replaces a
-view in place, and those that people built on it, only so.
+SQLite and PostgreSQL read the same text. What an outcome is comes from db/outcome.py. A new column goes to the end of a
+view: PostgreSQL replaces a view in place, and keeps the views that people built on it, only if all else stays.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import aliased
+
+from db.outcome import Judged, without_prediction
+from db.tables import SKIPPED, Failure, Image, Prediction
+
+
+def _sql(expression: ColumnElement[Any]) -> str:
+    """An expression as text that both databases read, a case on each line."""
+    said = str(expression.compile(compile_kwargs={"literal_binds": True}))
+    return said.replace(" WHEN ", "\n            WHEN ").replace(" ELSE ", "\n            ELSE ")
+
+
+# The tables have the names p, i and f in the queries below.
+_FAILURE = aliased(Failure, name="f")
+_JUDGED = Judged(aliased(Prediction, name="p"), aliased(Image, name="i").label.expression)
+_FAILED, _SKIPPED = _sql(_FAILURE.code.not_in(SKIPPED)), _sql(_FAILURE.code.in_(SKIPPED))
 
 
 class View(NamedTuple):
-    """A view: what a row of it is, in one line, and its query."""
+    """A view: what one row of it is, in a line, and its query."""
 
     row: str
     query: str
 
 
-#: By name, each after those it is made of.
+#: By name; a view that reads another one comes after it.
 VIEWS = {
     "outcomes": View(
         "an image at a level: what each view said, the vote, and what became of it",
-        """
+        f"""
 SELECT p.run_id, r.name AS run_name, p.level, i.path, i.label,
        p.label_ns, p.confidence_ns, p.label_ss, p.confidence_ss, p.label_ds, p.confidence_ds, p.label_maj,
-       CASE WHEN p.label_maj IS NULL THEN 'rejected'
-            WHEN i.label IS NULL THEN 'unlabelled'
-            WHEN p.label_maj = i.label THEN 'right'
-            ELSE 'wrong' END AS outcome,
-       CASE WHEN i.label IS NOT NULL THEN
-            CASE WHEN p.label_ns <> i.label AND p.label_maj = i.label THEN 1 ELSE 0 END END AS saved,
-       CASE WHEN i.label IS NOT NULL THEN
-            CASE WHEN p.label_ns = i.label AND (p.label_maj IS NULL OR p.label_maj <> i.label) THEN 1 ELSE 0 END
-            END AS lost,
-       CASE WHEN p.label_ns = p.label_ss AND p.label_ns = p.label_ds THEN 3
-            WHEN p.label_maj IS NOT NULL THEN 2
-            ELSE 1 END AS votes,
+       {_sql(_JUDGED.outcome)} AS outcome,
+       {_sql(_JUDGED.change("saved"))} AS saved,
+       {_sql(_JUDGED.change("lost"))} AS lost,
+       {_sql(_JUDGED.votes)} AS votes,
        p.image_id, i.position
 FROM predictions p JOIN runs r ON r.id = p.run_id JOIN images i ON i.id = p.image_id
 """,
     ),
     "levels": View(
         "a level of a run: the report's counts and rates, once it has a prediction",
-        """
+        f"""
 SELECT run_id, run_name, level, count(*) AS predicted, count(label) AS labelled,
        avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ns = label THEN 1.0 ELSE 0.0 END END) AS acc_ns,
        avg(CASE WHEN label IS NOT NULL THEN CASE WHEN label_ss = label THEN 1.0 ELSE 0.0 END END) AS acc_ss,
@@ -53,8 +63,8 @@ SELECT run_id, run_name, level, count(*) AS predicted, count(label) AS labelled,
        avg(CASE WHEN label_ds = label_ns THEN 1.0 ELSE 0.0 END) AS agree_ds,
        sum(saved) AS saved, sum(lost) AS lost,
        (SELECT d.size FROM runs r JOIN datasets d ON d.id = r.dataset_id WHERE r.id = o.run_id) AS expected,
-       (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id AND f.code <> 'grayscale') AS failed,
-       (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id AND f.code = 'grayscale') AS skipped,
+       (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id AND {_FAILED}) AS failed,
+       (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id AND {_SKIPPED}) AS skipped,
        (SELECT d.size FROM runs r JOIN datasets d ON d.id = r.dataset_id WHERE r.id = o.run_id)
            - (SELECT count(*) FROM failures f WHERE f.run_id = o.run_id) - count(*) AS pending
 FROM outcomes o GROUP BY run_id, run_name, level
@@ -91,19 +101,19 @@ FROM outcomes WHERE outcome = 'wrong' GROUP BY run_id, run_name, level, label, l
     ),
     "failures_by_code": View(
         "a reason why images of a run have no prediction: how many, and what was said of one of them",
-        """
-SELECT f.run_id, r.name AS run_name, CASE f.code WHEN 'grayscale' THEN 'skipped' ELSE 'failed' END AS outcome,
+        f"""
+SELECT f.run_id, r.name AS run_name, {_sql(without_prediction(_FAILURE.code))} AS outcome,
        f.code, count(*) AS images, min(f.message) AS message
 FROM failures f JOIN runs r ON r.id = f.run_id GROUP BY f.run_id, r.name, f.code
 """,
     ),
     "progress": View(
         "a run: how far it has come",
-        """
+        f"""
 SELECT r.id AS run_id, r.name AS run_name, d.name AS dataset, d.size AS expected,
        coalesce(j.done, 0) AS done, d.size - coalesce(j.done, 0) AS pending,
-       (SELECT count(*) FROM failures f WHERE f.run_id = r.id AND f.code <> 'grayscale') AS failed,
-       (SELECT count(*) FROM failures f WHERE f.run_id = r.id AND f.code = 'grayscale') AS skipped,
+       (SELECT count(*) FROM failures f WHERE f.run_id = r.id AND {_FAILED}) AS failed,
+       (SELECT count(*) FROM failures f WHERE f.run_id = r.id AND {_SKIPPED}) AS skipped,
        coalesce(j.jobs, 0) AS jobs, coalesce(j.jobs_done, 0) AS jobs_done,
        CASE WHEN coalesce(j.done, 0) = d.size THEN 1 ELSE 0 END AS complete,
        CASE WHEN r.cancelled_at IS NULL THEN 0 ELSE 1 END AS cancelled,
@@ -118,7 +128,7 @@ LEFT JOIN (SELECT run_id, count(*) AS jobs, count(done_at) AS jobs_done, max(don
 
 
 def statements(dialect: str) -> list[str]:
-    """What makes all views, or brings those of an older migration up to date, on `sqlite` or `postgresql`."""
+    """The statements that create all views, or replace older ones, on `sqlite` or `postgresql`."""
     if dialect == "postgresql":
         return [f"CREATE OR REPLACE VIEW {name} AS {view.query}" for name, view in VIEWS.items()]
     dropped = [f"DROP VIEW IF EXISTS {name}" for name in reversed(VIEWS)]

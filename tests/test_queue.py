@@ -156,7 +156,7 @@ def test_an_image_that_ends_its_workers_is_found_and_its_neighbours_are_predicte
         place.until(place.done, 120)
     assert place.predicted() == {"a", "b", "d"}
     assert place.failed() == {
-        POISON: ("worker_failed", "in each of 3 attempts at this image: the worker ended, or fell silent")
+        POISON: ("worker_failed", "in each of 3 attempts at this image: the worker died or stopped answering")
     }
     # 3 of the whole, 1 of its half, 3 of the image alone; and 1 each of the other half and of the neighbour.
     assert [(job.first, job.last, job.attempts) for job in jobs(place.engine, run_id)][1] == (2, 2, 3)
@@ -184,8 +184,8 @@ def test_a_broken_device_costs_its_process_and_no_attempt(place: Place) -> None:
         "its device failed, and its process with it: cuda:0: an illegal memory access was encountered"
     )
     assert given_back.refused_by not in (None, done.worker)  # another child of the same parent
-    assert given_back.lease_until is not None  # its own death does not make it due sooner
-    assert given_back.lease_until > datetime.now(UTC)
+    assert given_back.leased_until is not None  # its own death does not make it due sooner
+    assert given_back.leased_until > datetime.now(UTC)
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT]], ids=["SIGTERM", "Ctrl-C"])
@@ -219,7 +219,7 @@ def test_a_job_that_takes_longer_than_the_grace_is_handed_back_at_once_and_does_
             time.sleep(0.3)
         worker.wait(20)
     (job,) = jobs(place.engine, run_id)
-    assert (job.attempts, job.sent_at, job.lease_until, job.worker) == (0, None, None, None)
+    assert (job.attempts, job.sent_at, job.leased_until, job.worker) == (0, None, None, None)
     with place.worker():
         place.until(place.done)
     assert place.predicted() == {"a"}

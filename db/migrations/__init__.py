@@ -1,4 +1,9 @@
-"""Migrations: a step of their own (`smoothvote db upgrade`), never run by workers as they start."""
+"""Migrations, run by `smoothvote db upgrade` as a step of its own; workers never run them as they start.
+
+A revision is a generation and a step, two digits each. A step only adds, so code of the version before goes on beside
+it. A migration that other code could not live with begins a new generation: change the name of the queue, too
+(db/message.py).
+"""
 
 from pathlib import Path
 
@@ -8,7 +13,7 @@ from sqlalchemy import Engine
 
 
 def upgrade(engine: Engine) -> None:
-    """Brings the database to this code's revision. Does nothing if it is there."""
+    """Brings a database, which may be empty, to this code's revision; does nothing if it is there already."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

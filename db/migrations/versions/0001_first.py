@@ -1,4 +1,4 @@
-"""The first tables."""
+"""Datasets, images, runs, jobs, predictions and failures."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What a complete run's predictions add up to, so that a report over millions of them reads a few rows."""
+"""Summaries: the stored counts of complete runs, so that a report over millions of predictions reads a few rows."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,8 +1,16 @@
-"""Levels instead of sigmas, and what they measure: a run may perturb its images by something else than Gaussian noise.
+"""Levels instead of sigmas, and a run's axis: a run may perturb its images by something other than Gaussian noise.
 
-The columns are renamed in place, which takes no longer for ten million rows than for ten. It begins a new generation:
-a worker of the version before would write to columns that are not there any more, and refuses.
+This begins a new generation, because code of the version before writes to columns that this renames. Such code, when it
+connects, refuses the database. A worker that is at work during the upgrade does not connect again: it fails at its next
+claim, because the column that every claim writes has a new name. Otherwise its failures would count as attempts, and
+end with good images marked as `worker_failed`.
+
+Columns are renamed in place: ten million rows take no longer than ten. Rows keep their meaning, and so do recipes and
+run ids; summaries are counted again at the next report, because their version (db/summaries.py) has changed.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,21 +18,51 @@ from alembic import op
 revision = "0100"
 down_revision = "0002"
 
-TABLES = ("predictions", "summaries")
+RENAMED = (
+    ("predictions", "sigma", "level"),
+    ("summaries", "sigma", "level"),
+    ("jobs", "lease_until", "leased_until"),
+)
+#: The views of revision 0002 that have a column `sigma`.
 VIEWS = ("outcomes", "levels", "agreement", "classes", "confusions")
 
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
-        # A view keeps the names that its columns had; renamed and not dropped, since people build views on it.
-        there = sa.inspect(op.get_bind()).get_view_names()
-        for view in (view for view in VIEWS if view in there):
-            op.execute(f"ALTER VIEW {view} RENAME COLUMN sigma TO level")
+        rename_columns_of_views()
+        rename_columns()
     else:
-        # SQLite rewrites views with the table, and stops at the first that it cannot read: they are made anew anyway.
-        for view in (*reversed(VIEWS), "failures_by_code", "progress"):
-            op.execute(f"DROP VIEW IF EXISTS {view}")
-    for table in TABLES:
-        # Not Alembic's alter_column: on SQLite it would copy the table.
-        op.execute(f"ALTER TABLE {table} RENAME COLUMN sigma TO level")
+        with without_views():
+            rename_columns()
     op.add_column("runs", sa.Column("axis", sa.JSON))
+
+
+def rename_columns() -> None:
+    for table, old, new in RENAMED:
+        # Not Alembic's alter_column, which copies the whole table on SQLite.
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+
+
+def rename_columns_of_views() -> None:
+    """PostgreSQL keeps a view's column names when a table's change. Views that people built on ours keep theirs."""
+    inspector = sa.inspect(op.get_bind())
+    for view in set(VIEWS) & set(inspector.get_view_names()):
+        if "sigma" in {column["name"] for column in inspector.get_columns(view)}:
+            op.execute(f"ALTER VIEW {view} RENAME COLUMN sigma TO level")
+
+
+@contextmanager
+def without_views() -> Iterator[None]:
+    """SQLite renames no column while a view cannot be read: all views are dropped, and people's own created again.
+
+    Ours are created by env.py. A view of somebody's own that names `sigma` has to be changed by its author.
+    """
+    bind = op.get_bind()
+    rows = bind.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+    views = {row.name: row.sql for row in rows}
+    quote = bind.dialect.identifier_preparer.quote_identifier
+    for name in views:
+        bind.exec_driver_sql(f"DROP VIEW {quote(name)}")
+    yield
+    for name in views.keys() - {*VIEWS, "failures_by_code", "progress"}:
+        bind.exec_driver_sql(views[name])
