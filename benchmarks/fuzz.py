@@ -30,13 +30,13 @@ from typing import Any, NamedTuple
 import click
 import torch
 from PIL import Image
+from rich.console import Console
 from rich.table import Column, Table
 
 from db.errors import one_line
 from db.recipe import Preprocessing, Recipe
 from db.settings import load_settings
 from db.store import Entry
-from report.text import render
 from worker.classifier import Classifier, Pass
 from worker.decode import FORMATS
 from worker.files import read
@@ -268,7 +268,7 @@ def main(cases: int, seed: int, images: Path | None, processes: int, keep: Path 
         into.write_text(json.dumps([one._asdict() for one in ended]))
     total = Counter(one.outcome for one in ended)
     slowest, largest = max(ended, key=lambda one: one.seconds), max(ended, key=lambda one: one.memory)
-    click.echo(render(tabulate(ended)))
+    Console(width=200).print(tabulate(ended))
     click.echo(
         f"{cases} cases of seed {seed} in {time.monotonic() - began:.0f} s: {total['predicted']} predicted, "
         f"{cases - total['predicted'] - len(bad)} failed, {total['death']} deaths, {total['error']} errors; slowest "

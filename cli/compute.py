@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.flags import recipe_flags, recipe_from
+from cli.flags import axis_of, recipe_flags, recipe_from
 from db.errors import FAILED, plain
 
 
@@ -47,7 +47,7 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
 )
 def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> None:
-    """The vote on single IMAGES, without queue or database: each view's label and confidence at each noise level."""
+    """The vote on single IMAGES, without queue or database: each view's label and confidence at each level."""
     from worker.parent import require_torch
 
     require_torch()
@@ -62,18 +62,22 @@ def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> N
     if not there:
         raise SystemExit(FAILED)  # told before the model is loaded
     from db.classes import class_names
-    from report.answers import answers_json, as_table
+    from report.documents.answers import document
+    from report.formats import as_text
+    from report.screen import screen
     from worker.walkthrough import walk_through
 
-    names, usable = class_names(recipe), len(there)
+    names, axis, usable = class_names(recipe), axis_of(recipe), len(there)
     for walked in walk_through(there, recipe, settings):
         if walked.failed:
             usable -= 1
             click.echo(plain(f"smoothvote: {walked.path}: {walked.failed.code}: {walked.failed.message}"), err=True)
-        elif form == "json":
-            click.echo(json.dumps(answers_json(walked.path, walked.levels, recipe, names), ensure_ascii=False))
+            continue
+        shown = document(walked.path, walked.levels, recipe, axis, names)
+        if form == "json":
+            click.echo(json.dumps(shown.data, ensure_ascii=False))
         else:
-            click.echo(as_table(walked.path, walked.levels, names))
+            click.echo(as_text(shown, screen=screen()))
     if usable < len(images):
         raise SystemExit(FAILED)
 
@@ -103,7 +107,9 @@ def show(image: str, run: str, output: Path | None) -> None:
         found_run = find_run(session, run)
         found = story(session, found_run, named_image(session, found_run, image))
     # torch takes seconds to load: what is wrong with the names is told before that.
-    from report.answers import as_table
+    from report.documents.answers import document
+    from report.formats import as_text
+    from report.screen import screen
     from report.sheet import check_sheet_file, draw_sheet, sheet_name
     from worker.files import find_root
     from worker.pictures import Pictures
@@ -111,7 +117,9 @@ def show(image: str, run: str, output: Path | None) -> None:
     file = output or Path(sheet_name(found.entry))
     check_sheet_file(file, find_root(found_run.root, settings), found.entry)
     draw_sheet(found_run, found, Pictures(settings), file)
-    click.echo(as_table(found.entry.path, found.levels, class_names(found_run.recipe)))
+    names = class_names(found_run.recipe)
+    shown = document(found.entry.path, found.levels, found_run.recipe, found_run.axis, names)
+    click.echo(as_text(shown, screen=screen()))
     click.echo(plain(f"wrote {file}"), err=True)
 
 

@@ -6,7 +6,8 @@ import click
 
 from cli.dataset import find_dataset
 from cli.flags import recipe_from
-from cli.look import check_plots, show_report
+from cli.look import show_report
+from cli.output import Output
 
 workers_flag = click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes to start here."
@@ -29,12 +30,13 @@ def demo(plot: Path, workers: int) -> None:
     from db.settings import load_settings
     from producer.demo import demo_dataset
     from producer.run import run_here
+    from report.plots import check_plot_file
 
-    check_plots(plot=plot)
+    check_plot_file(plot)
     recipe = make_recipe(model=BUNDLED_MODEL)
     settings = load_settings()
     run_id = run_here(settings, recipe, demo_dataset(settings), name="demo", workers=workers)
-    show_report(run_id, "table", plot=plot)
+    show_report(run_id, Output(plots={"rates": plot}))
 
 
 @click.command()
@@ -52,12 +54,12 @@ def reproduce(
     from db.session import connect, reading
     from db.settings import load_settings
     from producer.run import run_here
+    from report.documents.reproduction import document
     from report.report import report
-    from report.report_text import format_comparison
 
     settings = load_settings()
     recipe = recipe_from(preset="article", classes=None, model=model, weights=weights)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     run_id = run_here(settings, recipe, dataset, workers=workers)
     with reading(connect(settings)) as session:
-        click.echo(format_comparison(report(session, find_run(session, run_id))))
+        Output().show(document(report(session, find_run(session, run_id))))

@@ -1,13 +1,13 @@
 """The command that measures in one go: submit, work, watch and report."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.dataset import dataset_flags, describe, find_dataset
 from cli.flags import axis_of, recipe_flags, recipe_from
-from cli.look import check_plots, report_flags, show_report
+from cli.look import show_report
+from cli.output import Output, output_flags
 
 
 @click.command()
@@ -21,9 +21,9 @@ from cli.look import check_plots, report_flags, show_report
     show_default=True,
     help="Worker processes to start here; 0: only workers elsewhere.",
 )
-@report_flags
+@output_flags("report")
 def run(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-        workers: int, form: str, interval: Any, plot: Path | None, risk_coverage: Path | None, **flags: Any) -> None:  # fmt: skip
+        workers: int, output: Output, **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES on this machine: submit, work, watch and report in one command. It needs no server.
 
     IMAGES is a folder of class folders, a flat folder, a .csv or .jsonl manifest (file_name,label), or a URL of these.
@@ -32,11 +32,10 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     from db.settings import load_settings
     from producer.run import run_here
 
-    check_plots(plot=plot, risk_coverage=risk_coverage)
     settings, recipe = load_settings(), recipe_from(**flags)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if dry_run:
         describe(recipe, dataset, name, job_size)
         return
     run_id = run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers, axis=axis_of(recipe))
-    show_report(run_id, form, interval=interval, plot=plot, risk_coverage=risk_coverage)
+    show_report(run_id, output)

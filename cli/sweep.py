@@ -1,13 +1,12 @@
 """The command that measures with many recipes: models by kernels."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.dataset import dataset_flags, find_dataset
 from cli.flags import Numbers, axis_of, check_smoother, recipe_flags, recipe_from
-from cli.look import FORMATS, check_plots, interval_flag
+from cli.output import Output, output_flags
 from db.errors import FAILED, INCOMPLETE
 
 if TYPE_CHECKING:
@@ -36,13 +35,9 @@ VARIED = {
     type=click.Choice(METRICS),
     help="What to show of each run.  [default: acc_maj_overall; without labels, reject_rate]",
 )
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True, help="What to print.")
-@interval_flag
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw heat maps: .png, .svg or .pdf."
-)
+@output_flags("sweep")
 def sweep(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-          workers: int, only_submit: bool, metric: str | None, form: str, interval: Any, plot: Path | None,
+          workers: int, only_submit: bool, metric: str | None, output: Output,
           model: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES with many recipes: models by kernels.
 
@@ -55,7 +50,6 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
     from db.settings import load_settings
     from producer import sweep as runs
 
-    check_plots(plot=plot)
     settings = load_settings()
     models = [recipe_from(model=each, **flags) for each in model or (None,)]
     recipes = runs.recipes_of(models, kernel_size, kernel_sigma)
@@ -74,29 +68,23 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
     else:
         refused = runs.sweep_here(settings, by_id, dataset, workers=workers, axis=axis, name=name, job_size=job_size)
     metric = metric or ("acc_maj_overall" if dataset.labelled else "reject_rate")
-    show_sweep(by_id, refused, metric, form, interval, plot)
+    show_sweep(by_id, refused, metric, output)
 
 
 sweep.params = [VARIED.get(param.name or "", param) for param in sweep.params]
 
 
-def show_sweep(
-    recipes: dict[str, "Recipe"], refused: dict[str, str], metric: str, form: str, interval: Any, plot: Path | None
-) -> None:
+def show_sweep(recipes: dict[str, "Recipe"], refused: dict[str, str], metric: str, output: Output) -> None:
     """Prints a sweep's table. Ends with FAILED if a run was refused, with INCOMPLETE if one is incomplete."""
     from db.session import connect, reading
     from db.settings import load_settings
+    from report.documents.sweep import document
     from report.sweep import read_sweep
-    from report.sweep_text import format_sweep
 
     with reading(connect(load_settings())) as session:
-        found = read_sweep(session, recipes, metric=metric, interval=interval, refused=refused)
-    click.echo(format_sweep(found, form))
-    if plot:
-        from report.plots.heat_map import plot_sweep
-
-        plot_sweep(found, plot)
-        click.echo(f"wrote {plot}", err=True)
+        found = read_sweep(session, recipes, metric=metric, interval=output.interval, refused=refused)
+    output.show(document(found))
+    output.draw(found)
     if refused:
         click.echo(f"smoothvote: {len(refused)} of {len(recipes)} runs were refused", err=True)
         raise SystemExit(FAILED)

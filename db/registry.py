@@ -14,8 +14,9 @@ from db.errors import WrongUse
 class Named(Protocol):
     """A member of a family."""
 
-    #: What people call it.
-    name: str
+    @property
+    def name(self) -> str:
+        """What people call it."""
 
 
 Member = TypeVar("Member", bound=Named)

@@ -101,10 +101,10 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
         WrongUse: if there is no such run.
     """
     from report import frames
-    from report.data import to_json
+    from report.documents.report import document
     from report.flat import level_rows, level_types
+    from report.formats import as_text
     from report.report import read_report
-    from report.report_text import format_report
 
     with _record(database_url) as engine:
         found = read_report(engine, run, interval=interval)
@@ -115,14 +115,14 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
         for by, curve in (("vote", level.curve_vote), ("confidence", level.curve_confidence))
         for coverage, risk in curve
     ]
-    data = to_json(found)
+    shown = document(found)
     return RunReport(
-        data=data,
+        data=shown.data,
         levels=frames.frame_of(levels, level_types(levels)).set_index("level"),
         risk_coverage=frames.frame_of(curves, CURVES),
         complete=found.complete,
-        verdict=data["verdict"],
-        text=format_report(found, "table"),
+        verdict=shown.verdict,
+        text=as_text(shown),
     )
 
 
@@ -138,7 +138,7 @@ def rows(
 
     Args:
         run: an id, the beginning of one, a name, or latest.
-        level: of this σ only.
+        level: of this level only.
         outcome: right, wrong, rejected, unlabelled, failed or skipped; or saved or lost. Only these.
         columns: only these, in this order: a million rows of a few columns are read in a fraction of the time.
         database_url: as of runs().

@@ -7,10 +7,8 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import WrongUse
-from db.recipe import Recipe
 from db.runs import RunInfo, progress
 from db.tables import Image, Prediction
-from report.data import rate_json, tested_json
 from report.report import Tested, over_levels
 from report.stats import Interval, Paired, Rate, paired, rate
 
@@ -231,45 +229,3 @@ def _compared(tested: Tested | None, row: Row[Any] | None, name: str, interval: 
         return None
     first, second = (rate(getattr(row, f"{name}_{of}"), _of(row, name), interval) for of in ("first", "second"))
     return Compared(first=first, second=second, tested=tested) if first and second else None
-
-
-# -- as plain data -----------------------------------------------------------------------------------------------
-
-
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain data: ``{"first": …, "second": …, "complete": …, "differences": […], "levels": […]}``."""
-    from report.comparison_text import words
-
-    return {
-        "first": _run_json(comparison.first),
-        "second": _run_json(comparison.second),
-        "dataset": {"name": comparison.first.dataset, "images": comparison.first.expected},
-        "complete": comparison.complete,
-        "interval": comparison.interval,
-        "same_noise": comparison.same_noise,
-        "differences": [difference._asdict() for difference in comparison.differences],
-        "verdict": words(comparison),
-        "levels": [_level_json(level, comparison.first.recipe) for level in comparison.levels],
-    }
-
-
-def _run_json(run: RunInfo) -> dict[str, Any]:
-    return {"id": run.id, "name": run.name, "model": run.recipe.model, "weights_sha256": run.weights_sha256}
-
-
-def _level_json(level: LevelComparison, recipe: Recipe) -> dict[str, Any]:
-    counts = {name: getattr(level, name) for name in ("both", "only_first", "only_second", "labelled")}
-    views = {
-        view: found and _compared_json(found) | {"verdict": found.tested.verdict} for view, found in level.views.items()
-    }
-    reject = level.reject and _compared_json(level.reject)
-    return (
-        recipe.level_fields(level.value)
-        | counts
-        | {"views": views, "reject": reject}
-        | rate_json("same_vote", level.same_vote)
-    )
-
-
-def _compared_json(found: Compared) -> dict[str, Any]:
-    return rate_json("first", found.first) | rate_json("second", found.second) | tested_json(found.tested)

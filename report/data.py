@@ -1,7 +1,5 @@
-"""The report as plain data: what `--format json` prints, and the web page's API answers."""
+"""The report as plain data: what `--format json` prints, and what the API of `serve` answers."""
 
-import json
-import re
 from typing import Any
 
 from db.recipe import Recipe
@@ -20,6 +18,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "model": run.recipe.model,
             "weights_sha256": run.weights_sha256,
             "recipe": run.recipe.model_dump(mode="json"),
+            "axis": run.axis._asdict(),
             "preprocessing": run.preprocessing,
             "dataset": {"name": run.dataset, "root": run.root, "images": run.expected, "available": run.available},
             "created_at": run.created_at.isoformat(),
@@ -56,7 +55,7 @@ def _point_json(point: OperatingPoint) -> dict[str, Any]:
         "coverage": coverage,
         **rate_json("accuracy", point.accuracy),
         "thresholding": thresholding,
-        "rival": thresholding,
+        "rival": thresholding,  # what it was called before
     }
 
 
@@ -81,10 +80,3 @@ def tested_json(tested: Tested) -> dict[str, Any]:
         "p": pair.p,
         "p_holm": tested.p_holm,
     }
-
-
-def json_text(data: Any) -> str:
-    """JSON for people and programs: indented, but for lists of numbers, which stand on one line."""
-    text = json.dumps(data, indent=2, ensure_ascii=False)
-    # Strings hold no newlines in JSON: what is matched is never one.
-    return re.sub(r"\[\n[\s\d.eE+,\[\]-]*\n\s*\]", lambda found: " ".join(found[0].split()), text)

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import IO, Any
 
 from db.errors import WrongUse
-from report.rows import OUTCOMES, Page, page_of
+from db.outcome import OUTCOMES
+from report.exports import Page, page_of
 
 try:
     import pandas

@@ -1,9 +1,9 @@
 """What the rates, views and tests are called where people read them: in tables, plots and pages."""
 
 from report.report import RATES, Report
-from report.stats import CONFIDENCE
+from report.stats import CONFIDENCE, Interval
 
-#: What a person reads in a table's head.
+#: What stands over a rate's column.
 TITLES = {
     "acc_ns": "Acc NS",
     "acc_ss": "Acc SS",
@@ -16,32 +16,43 @@ TITLES = {
     "agree_ss": "SS = NS",
     "agree_ds": "DS = NS",
 }
+#: What a line in a plot is called, where that is not its title.
+LINE_NAMES = TITLES | {
+    "acc_maj": "Selective accuracy of the vote (Acc Maj)",
+    "acc_maj_overall": "Acc Maj overall, a reject counting as wrong",
+    "reject_rate": "Reject rate",
+    "thresholding": "Selective accuracy of confidence thresholding, same coverage",
+}
 #: The rates that a table shows, and those of a run without labels.
 SHOWN = RATES[:6]
 SHOWN_UNLABELLED = ("reject_rate", "unanimous_rate", "agree_ss", "agree_ds")
-INTERVAL_NAMES = {"wilson": "Wilson", "clopper-pearson": "Clopper–Pearson"}
+INTERVAL_NAMES: dict[Interval, str] = {"wilson": "Wilson", "clopper-pearson": "Clopper–Pearson"}
 POINT_NAMES = {"unanimous": "3 of 3 agree", "majority": "2 of 3 agree", "always": "always"}
 OTHER_NAMES = {"ss": "SS − NS", "ds": "DS − NS", "maj": "vote − NS"}
 
 
 def legend(report: Report) -> str:
     """What the columns of the report's rates mean."""
-    interval = f"After each rate: its {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} interval."
+    interval = f"Rates have {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} intervals."
     if not report.labelled:
-        return f"Of three views, unsmoothed (NS), smoothed once (SS) and twice (DS). Reject: no two agree. {interval}"
+        return (
+            "Three views of an image: without smoothing (NS), smoothed once (SS), twice (DS). Reject: no two views agree. "
+            f"All agree: all three do. {interval}"
+        )
     return (
-        "NS, SS, DS: the image unsmoothed, smoothed once, twice. Acc Maj: right among the accepted; "
-        f"overall: right among all, a reject counting as wrong. {interval}"
+        "NS, SS, DS: right unsmoothed, smoothed once, smoothed twice. Acc Maj: right among the accepted; overall: a "
+        f"reject is wrong. {interval}"
     )
 
 
 PAIRS_TITLE = "Against no smoothing: the same images, answered twice"
-POINTS_TITLE = "Against confidence thresholding: as many images accepted, those of which NS is most confident"
 PAIRS_LEGEND = (
-    "Saved: NS wrong, the vote right; lost: NS right, the vote wrong or rejecting. Differences: of the shares that are right, "
-    f"with Newcombe's {CONFIDENCE:.0%} interval of pairs. p: McNemar's exact test, adjusted for the levels (Holm)."
+    "Saved: NS is wrong and the vote right. Lost: NS is right and the vote wrong or rejecting. Differences are between "
+    f"shares of right answers, with Newcombe's {CONFIDENCE:.0%} interval for paired proportions. p: McNemar's exact test, "
+    "adjusted for the number of levels (Holm)."
 )
+POINTS_TITLE = "Against confidence thresholding, which accepts as many images: those where NS is most confident"
 POINTS_LEGEND = (
-    "Accepted: where so many views agree; always: where none agree, NS decides. Difference: accepted and right, vote less thresholding, of "
-    "all images; interval and p as above."
+    "The vote accepts an image if so many views agree; always: NS decides where none agree. Accuracy is selective: right among the "
+    "accepted. Difference: share of all images that are accepted and right, vote less thresholding; interval and p as above."
 )

@@ -1,9 +1,9 @@
-"""A run's rows, of which exports and DataFrames are made: one an image and level; one an image without prediction.
+"""The rows of a run, for exports, DataFrames and lists: one per image and level, one per image without a prediction.
 
-They are read in pages along the dataset, so ten million take no more memory than ten thousand.
+They are read in pages along the dataset, so ten million rows take no more memory than ten thousand.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, null, or_, select
@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from db.classes import class_names
 from db.errors import WrongUse
+from db.outcome import CHANGES, OUTCOMES, WITHOUT_PREDICTION, Judged, without_prediction
 from db.runs import RunInfo
-from db.tables import SKIPPED, Failure, Image, Prediction
+from db.tables import Failure, Image, Prediction
+from report.exports import Page
 
-#: What each column holds; any but path and outcome may be null. docs/reference/python.md says what they mean.
+#: The type of each column; any but path and outcome may be null. docs/reference/python.md says what they mean.
 COLUMNS: dict[str, type] = {
     "path": str,
     "level": float,
@@ -35,17 +37,8 @@ COLUMNS: dict[str, type] = {
     "message": str,
 }
 
-#: What may have become of an image at a level; the last two are of images that have none.
-OUTCOMES = ("right", "wrong", "rejected", "unlabelled", "failed", "skipped")
-
-#: Of an outcome and ns together: ns wrong and the vote right; ns right and the vote wrong, or a reject.
-FLAGS = ("saved", "lost")
-
 #: Rows that are read at once, about.
 PAGE = 10_000
-
-#: Some rows as columns, in the order that was asked for.
-Page = Mapping[str, Sequence[Any]]
 
 
 def pages(
@@ -54,15 +47,19 @@ def pages(
     *,
     level: float | None = None,
     outcome: str | None = None,
+    label: int | None = None,
+    predicted: bool | None = None,
     columns: Sequence[str] | None = None,
 ) -> Iterator[Page]:
     """The rows of a run, in the dataset's order, an image's levels ascending.
 
     Args:
-        session: a reading one: all is of one moment.
+        session: a reading one: all rows are of one moment.
         run: the run.
-        level: rows of this level only; those of images without prediction have none.
+        level: rows of this level only; an image without prediction has no level.
         outcome: rows of this outcome only, one of OUTCOMES, or saved or lost.
+        label: rows of this true class only, by its index.
+        predicted: only rows of images with predictions, or only of those without.
         columns: these only; all of COLUMNS if None.
 
     Raises:
@@ -70,25 +67,37 @@ def pages(
     """
     wanted = list(columns) if columns is not None else list(COLUMNS)
     _check(run, level, outcome, wanted)
-    expressions = _expressions()
+    if outcome in WITHOUT_PREDICTION:
+        predicted = False
+    elif level is not None or outcome is not None:
+        predicted = True
+    found = _expressions(predicted)
     chosen = []
     if level is not None:
         chosen.append(Prediction.level == level)
+    if label is not None:
+        chosen.append(Image.label == label)
     if outcome is not None:
-        chosen.append(expressions[outcome] == 1 if outcome in FLAGS else expressions["outcome"] == outcome)
+        chosen.append(found[outcome] == 1 if outcome in CHANGES else found["outcome"] == outcome)
     names = class_names(run.recipe) if any(name.endswith("_name") for name in wanted) else {}
     for span in _spans(session, run):
-        page = _page(session, run, span).add_columns(*(expressions[name].label(name) for name in wanted))
-        # Plain rows: the session's own take half as long again.
+        page = _page(session, run, span, predicted).add_columns(*(found[name].label(name) for name in wanted))
+        # Plain rows: those of the session take half as long again.
         rows = session.connection().execute(page.where(*chosen)).all()
         if rows:
             values = zip(*rows, strict=True)
             yield {name: _shown(name, column, names) for name, column in zip(wanted, values, strict=True)}
 
 
-def page_of(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Page:
-    """Rows that are at hand as one page."""
-    return {name: [row[name] for row in rows] for name in names}
+def check_level(run: RunInfo, level: float) -> None:
+    """Checks that a run has a level.
+
+    Raises:
+        WrongUse: naming those that it has.
+    """
+    if level not in run.recipe.levels:
+        levels = ", ".join(f"{level:g}" for level in run.recipe.levels)
+        raise WrongUse(f"run {run.id} has no level {level:g}; it has {levels}")
 
 
 class Span(NamedTuple):
@@ -110,33 +119,59 @@ def _spans(session: Session, run: RunInfo) -> Iterator[Span]:
         yield Span(first, last, *session.execute(ids).one())
 
 
-def _page(session: Session, run: RunInfo, span: Span) -> Select[Any]:
-    """Images of a span with what there is of them, in order; those of which there is nothing are left out."""
-    predicted, without = Prediction.run_id == run.id, Failure.run_id == run.id
-    joined = [predicted, Prediction.image_id == Image.id]
+def _page(session: Session, run: RunInfo, span: Span, predicted: bool | None) -> Select[Any]:
+    """Images of a span with what was found for them, in order; pending images are left out."""
+    prediction = [Prediction.run_id == run.id, Prediction.image_id == Image.id]
+    failure = [Failure.run_id == run.id, Failure.image_id == Image.id]
     if session.get_bind().dialect.name == "postgresql":
         # It follows from the join, but PostgreSQL has to be told: until it has gathered statistics of new rows, it goes
-        # through all predictions of the run for every page. SQLite must not be: for every image it would go through
-        # those of the page.
-        joined.append(Prediction.image_id.between(span.least, span.greatest))
+        # through all predictions of the run for every page. SQLite must not be told: for every image it would go
+        # through those of the page.
+        prediction.append(Prediction.image_id.between(span.least, span.greatest))
+    page = select().where(Image.dataset_id == run.dataset_id, Image.position.between(span.first, span.last))
+    if predicted:
+        return page.join_from(Image, Prediction, and_(*prediction)).order_by(Image.position, Prediction.level)
+    if predicted is False:
+        return page.join_from(Image, Failure, and_(*failure)).order_by(Image.position)
     return (
-        select()
-        .select_from(Image)
-        .outerjoin(Prediction, and_(*joined))
-        .outerjoin(Failure, and_(without, Failure.image_id == Image.id))
-        .where(Image.dataset_id == run.dataset_id, Image.position.between(span.first, span.last))
-        .where(or_(predicted, without))
+        page.select_from(Image)
+        .outerjoin(Prediction, and_(*prediction))
+        .outerjoin(Failure, and_(*failure))
+        .where(or_(Prediction.run_id == run.id, Failure.run_id == run.id))
         .order_by(Image.position, Prediction.level)
     )
 
 
+def _expressions(predicted: bool | None) -> dict[str, ColumnElement[Any]]:
+    """What each column is in SQL. A name is first the index of its class: _shown says what that is called."""
+    judged = Judged()
+    views = ("label_ns", "confidence_ns", "label_ss", "confidence_ss", "label_ds", "confidence_ds")
+    image: dict[str, ColumnElement[Any]] = {
+        "path": Image.path.expression,
+        "label": Image.label.expression,
+        "label_name": Image.label.expression,
+    }
+    prediction: dict[str, ColumnElement[Any]] = {
+        "level": Prediction.level.expression,
+        **{name: getattr(Prediction, name).expression for name in (*views, "label_maj")},
+        "label_maj_name": Prediction.label_maj.expression,
+        **{name: judged.change(name) for name in CHANGES},
+    }
+    failure: dict[str, ColumnElement[Any]] = {"code": Failure.code.expression, "message": Failure.message.expression}
+    if predicted:
+        return image | prediction | dict.fromkeys(failure, null()) | {"outcome": judged.outcome}
+    if predicted is False:
+        return image | dict.fromkeys(prediction, null()) | failure | {"outcome": without_prediction()}
+    outcome = case((Failure.code.is_not(None), without_prediction()), else_=judged.outcome)
+    return image | prediction | failure | {"outcome": outcome}
+
+
 def _check(run: RunInfo, level: float | None, outcome: str | None, columns: Sequence[str]) -> None:
-    if level is not None and level not in run.recipe.levels:
-        levels = ", ".join(f"{level:g}" for level in run.recipe.levels)
-        raise WrongUse(f"run {run.id} has no level {level:g}; it has {levels}")
-    if outcome is not None and outcome not in (*OUTCOMES, *FLAGS):
-        raise WrongUse(f"there is no outcome {outcome!r}; there are {', '.join((*OUTCOMES, *FLAGS))}")
-    if level is not None and outcome in ("failed", "skipped"):
+    if level is not None:
+        check_level(run, level)
+    if outcome is not None and outcome not in (*OUTCOMES, *CHANGES):
+        raise WrongUse(f"there is no outcome {outcome!r}; there are {', '.join((*OUTCOMES, *CHANGES))}")
+    if level is not None and outcome in WITHOUT_PREDICTION:
         raise WrongUse(f"an image that {outcome} has no prediction at any level: ask for the outcome without a level")
     for name in columns:
         if name not in COLUMNS:
@@ -145,36 +180,6 @@ def _check(run: RunInfo, level: float | None, outcome: str | None, columns: Sequ
         raise WrongUse(f"name each column once: {', '.join(columns)}")
     if not columns:
         raise WrongUse(f"name at least one column of {', '.join(COLUMNS)}")
-
-
-def _expressions() -> dict[str, ColumnElement[Any]]:
-    """What each column is in SQL. A name is first the number of its class: _shown says what that is called."""
-    ns, maj, label = Prediction.label_ns, Prediction.label_maj, Image.label
-    labelled = and_(label.is_not(None), ns.is_not(None))
-    outcome = case(
-        (Failure.code.in_(SKIPPED), "skipped"),
-        (Failure.code.is_not(None), "failed"),
-        (maj.is_(None), "rejected"),
-        (label.is_(None), "unlabelled"),
-        (maj == label, "right"),
-        else_="wrong",
-    )
-    views = ("label_ns", "confidence_ns", "label_ss", "confidence_ss", "label_ds", "confidence_ds")
-    return {
-        "path": Image.path.expression,
-        "level": Prediction.level.expression,
-        "label": label.expression,
-        "label_name": label.expression,
-        **{name: getattr(Prediction, name) for name in views},
-        "label_maj": maj.expression,
-        "label_maj_name": maj.expression,
-        "outcome": outcome,
-        # A reject is not right, and NULL is not equal to anything.
-        "saved": case((labelled, case((and_(ns != label, maj == label), 1), else_=0)), else_=null()),
-        "lost": case((labelled, case((and_(ns == label, or_(maj.is_(None), maj != label)), 1), else_=0)), else_=null()),
-        "code": Failure.code.expression,
-        "message": Failure.message.expression,
-    }
 
 
 def _shown(name: str, column: Sequence[Any], names: dict[int, str]) -> Sequence[Any]:

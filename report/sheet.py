@@ -13,7 +13,7 @@ from db.recipe import VIEWS
 from db.runs import RunInfo
 from db.store import Entry
 from db.tables import Prediction
-from report.answers import named
+from report.documents.answers import named
 from report.pictures import Pictures
 from report.story import Story
 

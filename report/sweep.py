@@ -1,16 +1,15 @@
-"""A sweep of runs over the same images, and which of them is best at each noise level: models × kernels."""
+"""A sweep: runs of many recipes over the same images, and which of them is best at each level."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.axis import NOISE, Axis
 from db.recipe import Recipe
 from db.runs import find_run
 from db.tables import Run
-from report.data import rate_json
 from report.report import Level, Report, report
 from report.stats import Interval, Rate
 
@@ -19,14 +18,14 @@ LESS_IS_BETTER = ("reject_rate",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One recipe of the sweep, and what its run found."""
+class SweptRun:
+    """One recipe of a sweep, and what its run found."""
 
     run_id: str
     recipe: Recipe
     #: None where no run is recorded.
     report: Report | None
-    #: Why no worker could do it, where that is so.
+    #: Why no worker could do it; None where none refused.
     refused: str | None
 
     @property
@@ -41,38 +40,43 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Cells in the order in which they were asked for, and the rate by which they are told apart, one of RATES."""
+    """Runs in the order in which they were asked for, and the rate by which they are compared, one of RATES."""
 
     metric: str
     interval: Interval
-    cells: list[Cell]
+    runs: list[SweptRun]
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """The noise levels, which all cells share."""
-        return self.cells[0].recipe.levels
+        """The levels, which all runs share."""
+        return self.runs[0].recipe.levels
 
     @property
     def complete(self) -> bool:
-        """Whether every cell is."""
-        return all(cell.complete for cell in self.cells)
+        """Whether every run is."""
+        return all(run.complete for run in self.runs)
 
-    def rate(self, cell: Cell, value: float) -> Rate | None:
-        """The rate of a cell at a level."""
-        level = cell.level(value)
+    @property
+    def axis(self) -> Axis:
+        """What the levels measure."""
+        return next((run.report.run.axis for run in self.runs if run.report), NOISE)
+
+    def rate(self, run: SweptRun, value: float) -> Rate | None:
+        """The rate of a run at a level."""
+        level = run.level(value)
         return level.rate(self.metric) if level else None
 
-    def best(self, value: float) -> list[Cell]:
-        """The best cell at a level, or several that are equal; none where there is no choice.
+    def best(self, value: float) -> list[SweptRun]:
+        """The best run at a level, or several that are equal; none where fewer than two are complete.
 
-        Only complete cells are asked: half a run's images may be its easy ones.
+        Only complete runs count: the images that a run has done so far may be its easy ones.
         """
-        found = [(cell, rate.value) for cell in self.cells if cell.complete and (rate := self.rate(cell, value))]
+        found = [(run, rate.value) for run in self.runs if run.complete and (rate := self.rate(run, value))]
         if len(found) < 2:
             return []
         values = [value for _, value in found]
         best = min(values) if self.metric in LESS_IS_BETTER else max(values)
-        return [cell for cell, value in found if value == best]
+        return [run for run, value in found if value == best]
 
 
 def read_sweep(
@@ -96,8 +100,8 @@ def read_sweep(
     return Sweep(
         metric=metric,
         interval=interval,
-        cells=[
-            Cell(
+        runs=[
+            SweptRun(
                 run_id=run_id,
                 recipe=recipe,
                 report=report(session, find_run(session, run_id), interval=interval) if run_id in recorded else None,
@@ -106,33 +110,3 @@ def read_sweep(
             for run_id, recipe in recipes.items()
         ],
     )
-
-
-def to_json(sweep: Sweep) -> dict[str, Any]:
-    """The sweep as plain data: ``{"metric": …, "complete": …, "runs": [{…, "levels": […]}]}``."""
-    return {
-        "metric": sweep.metric,
-        "interval": sweep.interval,
-        "complete": sweep.complete,
-        "runs": [_cell_json(sweep, cell) for cell in sweep.cells],
-    }
-
-
-def _cell_json(sweep: Sweep, cell: Cell) -> dict[str, Any]:
-    return {
-        "id": cell.run_id,
-        "name": cell.report and cell.report.run.name,
-        "model": cell.recipe.model,
-        "kernel_size": cell.recipe.kernel_size,
-        "kernel_sigma": cell.recipe.kernel_sigma,
-        "complete": cell.complete,
-        "refused": cell.refused,
-        "levels": [
-            cell.recipe.level_fields(value)
-            | {"predicted": level.predicted, "pending": level.pending}
-            | rate_json(sweep.metric, sweep.rate(cell, value))
-            | {"best": cell in sweep.best(value)}
-            for value in sweep.levels
-            if (level := cell.level(value))
-        ],
-    }

@@ -1,143 +1,101 @@
-"""Tables and figures as text: for a terminal, as CSV, Markdown and LaTeX. What comes from outside can do no harm."""
+"""Single values as text, and lines that fit a width. Widths are columns of a terminal: a Chinese letter takes two."""
 
-import csv
-import io
-import re
-import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from rich.console import Console
-from rich.table import Table
-
-from report.report import Tested
-from report.stats import Rate
-
-
-def render(table: Table, *, above: str = "", below: str = "") -> str:
-    """A table as text, in the terminal's colours if stdout is one, and never cut to its width.
-
-    Args:
-        table: what to show.
-        above: a line over it, never broken.
-        below: a text under it, broken at the table's width.
-    """
-    # A pipe has no width, and rich would assume 80 columns. Names come from outside: they are text, never markup.
-    needed = Console(width=10_000, markup=False).measure(table).maximum
-    console = Console(width=max(needed, Console().width), markup=False, emoji=False, highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-    lines = [above] if above else []
-    lines += (line.rstrip() for line in captured.get().rstrip().splitlines())
-    return "\n".join([*lines, *textwrap.wrap(below, max(needed, 80))])
-
-
-def to_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """Rows as CSV under a header; None is an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().rstrip("\n")
-
-
-#: A spreadsheet takes a cell that begins so for a formula, and its author may be whoever named an image.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-#: What a cell must be quoted for.
-QUOTED = re.compile('[,"\r\n]')
-
-
-def csv_text(text: str | None) -> str:
-    """Text from outside as a cell of CSV: quoted where it must be; with a ' before it where it could be a formula."""
-    # Not by csv.writer: it leaves a carriage return unquoted where lines end with a newline alone.
-    if not text:
-        return ""
-    text = f"'{text}" if text.startswith(FORMULA) else text
-    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> list[str]:
-    """Lines of a Markdown table with its caption."""
-    return [_row(head), _row(["---:"] * len(head)), *(_row(row) for row in rows), "", f"Table: {caption}"]
-
-
-#: What means something in Markdown, and HTML, which may stand in it.
-_MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_[]|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
-
-#: The intervals of rates stand in brackets.
-_MARKDOWN_CELL = {letter: escaped for letter, escaped in _MARKDOWN.items() if chr(letter) not in "[]"}
-
-
-def markdown_text(text: str) -> str:
-    """Text from outside as Markdown shows it: letter by letter."""
-    return text.translate(_MARKDOWN)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.translate(_MARKDOWN_CELL).replace("](", "]\\(") for cell in cells) + " |"
-
-
-_LATEX = str.maketrans(
-    {char: f"\\{char}" for char in "&%$#_{}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "σ": r"$\sigma$",
-        "−": "$-$",
-        "<": "$<$",
-        ">": "$>$",
-        "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
-        "→": r"$\to$",
-        "…": r"\dots{}",
-        "–": "--",
-        "×": r"$\times$",
-    }
-)
-
-
-def latex(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> list[str]:
-    """Lines of a LaTeX table with its caption, in the manner of booktabs."""
-    lines = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (head, *rows)]
-    # A row that begins with a bracket would be read as an option of the row before.
-    lines = [f"{{}}{line}" if line.startswith("[") else line for line in lines]
-    return [
-        r"\begin{table}",
-        rf"\caption{{{caption.translate(_LATEX)}}}",
-        r"\begin{tabular}{" + "r" * len(head) + "}",
-        r"\toprule",
-        lines[0],
-        r"\midrule",
-        *lines[1:],
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
+from db.errors import plain
+from report.document import Cell, Marked, Number, PValue, Stacked, Table
+from report.stats import Paired, Rate
 
 
 def p_value(p: float) -> str:
-    """A p-value as papers print it."""
+    """A p-value as papers print it: ``.024``, ``<.001``."""
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def with_interval(share: Rate | None) -> str:
-    """A rate and its interval to three digits, for papers."""
-    return f"{share.value:.4f} [{share.low:.3f}, {share.high:.3f}]" if share else "–"
+def value(cell: Cell) -> str:
+    """A cell without its interval. Control characters in text from outside are replaced."""
+    match cell:
+        case None:
+            return "–"
+        case str():
+            return plain(cell)
+        case Rate():
+            return f"{cell.value:.4f}"
+        case Paired():
+            return f"{cell.difference:+.4f}"
+        case PValue():
+            return p_value(cell.p)
+        case Number():
+            return format(cell.value, cell.spec)
+        case Marked():
+            return f"{cell.mark} {value(cell.rate)}".lstrip()
+        case Stacked():
+            return plain(cell.text)
+        case _:
+            return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
-def with_ends(share: Rate | None) -> str:
-    """A rate and its interval to two digits, for a terminal."""
-    return f"{share.value:.4f} {_short(share.low)}–{_short(share.high)}" if share else "–"
+def beside(cell: Cell, rate: Callable[[Rate], str], difference: Callable[[Paired], str]) -> str:
+    """What stands beside a cell's value, or below it: its interval, as these functions write it; or a second text."""
+    match cell:
+        case Rate():
+            return rate(cell)
+        case Marked():
+            return beside(cell.rate, rate, difference)
+        case Paired():
+            return difference(cell)
+        case Stacked():
+            return plain(cell.below)
+        case _:
+            return ""
 
 
-def _short(value: float) -> str:
-    return f"{value:.2f}".removeprefix("0") if value < 0.995 else "1.0"
+def bracketed(cell: Cell) -> str:
+    """The interval of a cell as papers print it, to three digits; of a stacked text, the second one."""
+    return beside(
+        cell, lambda rate: f"[{rate.low:.3f}, {rate.high:.3f}]", lambda pair: f"[{pair.low:+.3f}, {pair.high:+.3f}]"
+    )
 
 
-def pair_cells(tested: Tested | None) -> tuple[str, str]:
-    """A paired difference with its interval; its adjusted p."""
-    if tested is None:
-        return "–", "–"
-    pair = tested.pair
-    return f"{pair.difference:+.4f} {pair.low:+.3f} to {pair.high:+.3f}", p_value(tested.p_holm)
+def is_text(table: Table, column: int) -> bool:
+    """Whether a column is text, which may be folded and shortened, and stands left."""
+    cells = [row[column] for row in table.rows if row[column] is not None]
+    return bool(cells) and all(isinstance(cell, str | Stacked) for cell in cells)
+
+
+def shorten(text: str, width: int) -> str:
+    """Text in at most ``width`` columns: its beginning and its end, which tell names apart, around a …."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, width // 2)
+    tail = ""
+    for letter in reversed(text):
+        if cell_len(head) + 1 + cell_len(letter + tail) > width:
+            break
+        tail = letter + tail
+    return f"{head}…{tail}"
+
+
+def fold(text: str, width: int, *, cut: bool = True) -> list[str]:
+    """Lines of at most ``width`` columns, broken between words.
+
+    Args:
+        text: one paragraph.
+        width: at most so many columns a line.
+        cut: whether a word longer than a line is shortened; else it stands alone, too long.
+    """
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return [text]
+    lines: list[str] = []
+    for word in text.split():
+        if cut:
+            word = shorten(word, width)
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

@@ -1,72 +1,76 @@
-"""The report's answer in words: should this vote be deployed, on this model, at this noise?"""
+"""The answer of a report in words: is it worth deploying this vote, for this model and this perturbation?"""
 
+from db.axis import Axis
 from report.report import Level, Report, Verdict
+from report.stats import Rate
+
+COST = "Thresholding needs one view of an image, the vote three."
 
 
 def verdict(report: Report) -> str:
-    """Whether the vote beats the fair rival, which rejects as many images for their low softmax, level by level."""
+    """Whether the vote beats confidence thresholding, which rejects as many images, level by level.
+
+    Confidence thresholding rejects the images where the unsmoothed view has the lowest softmax probability (Hendrycks &
+    Gimpel, 2017; Geifman & El-Yaniv, 2017).
+    """
     levels = [level for level in report.levels if level.predicted]
     if not levels:
         return "Nothing is predicted yet."
-    text = _of_labelled(levels) if any(level.labelled for level in levels) else _of_unlabelled(levels)
+    axis = report.run.axis
+    text = _labelled(levels, axis) if any(level.labelled for level in levels) else _unlabelled(levels, axis)
     return text if report.complete else f"So far, with images pending: {text}"
 
 
-def _of_labelled(levels: list[Level]) -> str:
-    by_verdict: dict[Verdict, list[Level]] = {"better": [], "worse": [], "undecided": []}
-    for level in levels:
-        if level.verdict:
-            by_verdict[level.verdict].append(level)
-    better, worse, undecided = by_verdict.values()
+def _labelled(levels: list[Level], axis: Axis) -> str:
+    better, worse, undecided = (_where(levels, found) for found in ("better", "worse", "undecided"))
     said = []
     if better:
-        said.append(f"the vote is right more often at {_with_shares(better)}")
+        shares = _shares(better, axis, "{vote} against {other}")
+        said.append(f"the vote has the higher selective accuracy at {shares}")
     if worse:
-        said.append(f"the rival is at {_with_shares(worse)}" if better else f"the rival is right more often at {_with_shares(worse)}")  # fmt: skip
+        shares = _shares(worse, axis, "{other} against the vote's {vote}")
+        what = "it" if better else "the higher selective accuracy"
+        said.append(f"confidence thresholding has {what} at {shares}")
     if undecided:
-        said.append(f"nothing decides at {_with_shares(undecided)}")
-    measured = (
-        "The vote against its fair rival, which rejects as many images, those of which the unsmoothed view is least confident "
-        f"(accuracy of the accepted, vote against rival): {'; '.join(said)}."
-    )
-    return f"{measured} {_advice(better, worse, undecided)}"
+        shares = _shares(undecided, axis, "{vote} and {other}")
+        what = "" if said else " between the selective accuracies of the vote and of confidence thresholding"
+        said.append(f"no difference{what} is shown at {shares}")
+    return f"{_advice(better, worse, undecided, axis)} At the same coverage, {'; '.join(said)}. {COST}"
 
 
-def _advice(better: list[Level], worse: list[Level], undecided: list[Level]) -> str:
-    cheaper = "rejecting by softmax needs one view of each image, the vote three"
+def _where(levels: list[Level], found: Verdict) -> list[Level]:
+    return [level for level in levels if level.verdict == found]
+
+
+def _advice(better: list[Level], worse: list[Level], undecided: list[Level], axis: Axis) -> str:
     if not better and not worse:
-        return f"No reason is seen to deploy the vote: {cheaper}. More images might decide it."
+        return "No reason to deploy the vote is shown; more images might show one."
     if not better:
-        return f"Do not deploy the vote here: {cheaper}, and is better where anything is shown."
+        return "Do not deploy the vote here."
     if not worse and not undecided:
         return "The vote pays at every level measured."
-    return f"The vote pays at {_names(better)} only: elsewhere reject by softmax; {cheaper}."
+    return f"The vote pays only at {', '.join(axis.at(level.value) for level in better)}: elsewhere use confidence thresholding."
 
 
-def _with_shares(levels: list[Level]) -> str:
+def _shares(levels: list[Level], axis: Axis, pattern: str) -> str:
+    """Each level with the two selective accuracies."""
     said = []
     for level in levels:
         point = level.point("majority")
-        shares = [_share(rate and rate.value) for rate in (point.accuracy, point.thresholding)]
-        said.append(f"σ = {level.value:g} ({' against '.join(shares)})")
+        shares = pattern.format(vote=_share(point.accuracy), other=_share(point.thresholding))
+        said.append(f"{axis.at(level.value)} ({shares})")
     return ", ".join(said)
 
 
-def _names(levels: list[Level]) -> str:
-    return ", ".join(f"σ = {level.value:g}" for level in levels)
+def _share(rate: Rate | None) -> str:
+    return f"{rate.value:.3f}" if rate else "–"
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _of_unlabelled(levels: list[Level]) -> str:
-    agreement = ", ".join(
-        f"σ = {level.value:g} ({_share(level.unanimous_rate and level.unanimous_rate.value)}, "
-        f"{_share(level.reject_rate and level.reject_rate.value)})"
-        for level in levels
+def _unlabelled(levels: list[Level], axis: Axis) -> str:
+    shares = ", ".join(
+        f"{_share(level.unanimous_rate)} and {_share(level.reject_rate)} at {axis.at(level.value)}" for level in levels
     )
     return (
-        "No image has a label, so what is right cannot be said, nor whether the vote pays. "
-        f"Share of images of which all three views agree, and share rejected: at {agreement}."
+        "No image has a label, so accuracy is unknown, and so is whether the vote pays. Share of images where all three "
+        f"views agree, and share rejected: {shares}."
     )

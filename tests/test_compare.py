@@ -10,7 +10,6 @@ from commands import smoothvote
 from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine
 
-from cli.look import FORMATS
 from db import store
 from db.errors import WrongUse
 from db.migrations import upgrade
@@ -18,9 +17,11 @@ from db.recipe import make_recipe
 from db.runs import find_run
 from db.session import open_engine, reading
 from db.settings import Settings
-from report.comparison import Comparison, Difference, compare, to_json
-from report.comparison_text import format_comparison_of_runs, headlines, words
-from report.plots.differences import plot_comparison
+from report.comparison import Comparison, Difference, compare
+from report.comparison_verdict import verdict
+from report.documents.comparison import document, headlines, to_json
+from report.formats import FORMATS, as_text
+from report.plots.differences import draw
 from report.stats import holm, mcnemar, paired
 
 WIDER = make_recipe(model="efficientnet_lite0", levels=LEVELS, kernel_size=9)
@@ -84,7 +85,7 @@ def shown(one_engine: Engine) -> Comparison:
 
 def test_counts_and_differences_are_those_of_a_hand_count(found: Comparison) -> None:
     calm = found.levels[0]
-    assert (calm.level, calm.both, calm.only_first, calm.only_second, calm.labelled) == (0, 8, 0, 0, 7)
+    assert (calm.value, calm.both, calm.only_first, calm.only_second, calm.labelled) == (0, 8, 0, 0, 7)
     by_hand = {  # right in the first, the second, only the first, only the second, of
         "ns": (5, 6, 0, 1, 7),
         "ss": (3, 4, 1, 2, 7),
@@ -133,11 +134,11 @@ def test_p_values_are_adjusted_for_the_levels_of_each_view(engine: Engine) -> No
     for view, ps in {"ns": [2 / 2**8, 2 / 2**6], "maj": [2 / 2**8, 1]}.items():
         assert [level and level.tested.pair.p for level in by_view[view]] == pytest.approx(ps)
         assert [level and level.tested.p_holm for level in by_view[view]] == pytest.approx(holm(ps))
-    said = words(compared(engine, first, second))
-    assert "Vote: the second at σ = 0 (0.000 against 0.667); nothing is shown at σ = 0.25." in said
+    said = verdict(compared(engine, first, second))
+    assert "Vote: the second at σ = 0 (0.000 against 0.667); no difference is shown at σ = 0.25." in said
     assert "NS: the second at σ = 0 (0.000 against 0.667), σ = 0.25 (0.000 against 0.500)." in said
-    turned = words(compared(engine, second, first))
-    assert "Vote: the first at σ = 0 (0.667 against 0.000); nothing is shown at σ = 0.25." in turned
+    turned = verdict(compared(engine, second, first))
+    assert "Vote: the first at σ = 0 (0.667 against 0.000); no difference is shown at σ = 0.25." in turned
 
 
 def test_turned_round_the_differences_are_turned_round(engine: Engine, found: Comparison) -> None:
@@ -157,7 +158,7 @@ def test_only_levels_that_both_have_are_compared(engine: Engine) -> None:
     finish_all(engine, first)
     fill(engine, second, {0.25: [RIGHT, RIGHT], 0.5: [RIGHT, RIGHT]})
     found = compared(engine, first, second)
-    assert [(level.level, level.both) for level in found.levels] == [(0.25, 2)]
+    assert [(level.value, level.both) for level in found.levels] == [(0.25, 2)]
     assert found.differences == [Difference("levels", (0.0, 0.25), (0.25, 0.5))]
     assert "differences: levels 0,0.25 → 0.25,0.5" in headlines(found)
 
@@ -177,14 +178,14 @@ def test_images_that_only_one_run_predicted_are_counted_and_not_compared(engine:
 def test_incomplete_runs_are_compared_over_what_both_have(engine: Engine) -> None:
     first, second = record(engine, [1] * 6, job_size=4), record(engine, [1] * 6, job_size=4, recipe=WIDER)
     finish_all(engine, first)
-    assert words(compared(engine, first, second)) == "No image is predicted by both runs yet."
+    assert verdict(compared(engine, first, second)) == "No image is predicted by both runs yet."
     fill(engine, second, dict.fromkeys(LEVELS, [RIGHT] * 4))
     found = compared(engine, first, second)
     assert not found.complete
     assert (found.levels[0].both, found.levels[0].only_first) == (4, 2)
-    assert words(found).startswith("So far, with images still pending: ")
+    assert verdict(found).startswith("So far, with images pending: ")
     for form in ("table", "markdown", "latex"):
-        assert "INCOMPLETE: compared over what both runs have" in format_comparison_of_runs(found, form)
+        assert "INCOMPLETE: compared over the images that both runs have" in as_text(document(found), form)
     assert to_json(found)["complete"] is False
 
 
@@ -195,8 +196,8 @@ def test_without_labels_agreement_and_rejects_are_compared(engine: Engine) -> No
     found = compared(engine, first, second)
     assert found.levels[0].views == dict.fromkeys(("ns", "ss", "ds", "maj"))
     assert found.levels[0].reject
-    assert "at σ = 0 (0.750; 0.250, 0.375), σ = 0.25 (0.750; 0.250, 0.375)" in words(found)
-    assert len(format_comparison_of_runs(found, "csv").splitlines()) == 1 + len(LEVELS)
+    assert "0.750; 0.250 and 0.375 at σ = 0, 0.750; 0.250 and 0.375 at σ = 0.25." in verdict(found)
+    assert len(as_text(document(found), "csv").splitlines()) == 1 + len(LEVELS)
 
 
 def test_another_seed_is_said_to_be_other_noise(engine: Engine, found: Comparison) -> None:
@@ -259,7 +260,7 @@ def test_other_datasets_are_refused_with_what_differs(engine: Engine, labels: li
 
 
 def test_json_has_the_fields_that_scripts_read(shown: Comparison) -> None:
-    data = json.loads(format_comparison_of_runs(shown, "json"))
+    data = json.loads(as_text(document(shown), "json"))
     assert (data["first"]["name"], data["second"]["name"], data["complete"]) == ("narrow", "wide", True)
     assert data["differences"] == [{"field": "kernel_size", "first": 5, "second": 9}]
     level = data["levels"][0]
@@ -272,43 +273,49 @@ def test_json_has_the_fields_that_scripts_read(shown: Comparison) -> None:
 
 
 def test_every_format_has_a_line_a_level_and_view(shown: Comparison) -> None:
-    lines = format_comparison_of_runs(shown, "csv").splitlines()
+    lines = as_text(document(shown), "csv").splitlines()
     assert lines[0].startswith(
         "level,sigma,of,both,first_missing,second_missing,images,first,first_low,first_high,second,"
     )
-    assert [line.split(",")[1] for line in lines[1:]] == ["ns", "ss", "ds", "maj", "reject"] * 2
-    table = format_comparison_of_runs(shown, "table")
-    assert "│ 0.4286 [0.158, 0.750] │ 0.5714 [0.250, 0.842] │" in table
-    assert table.endswith(words(shown)[-20:])
-    markdown = format_comparison_of_runs(shown, "markdown").splitlines()
-    assert {line.count("|") for line in markdown if line.startswith("|")} == {10, 7}
-    latex = format_comparison_of_runs(shown, "latex")
-    assert latex.count(r"\\") == 1 + 10 + 1 + 2
-    assert latex.count("\\begin{table}") == latex.count("\\end{table}") == 2
+    assert [line.split(",")[2] for line in lines[1:]] == ["ns", "ss", "ds", "maj", "reject"] * 2
+    table = as_text(document(shown), detail=True).splitlines()
+    assert table[5].startswith("Which run is right more often, first against second")
+    head, *others = (number for number, line in enumerate(table) if line.startswith("──"))
+    # The vote, then the rejects: first, second, their difference and p; the rejects of both; the same vote.
+    assert table[head + 1].split() == ["0", "0.4286", "0.5714", "+0.1429", "1.000", "0.2500", "0.3750", "0.7500"]
+    assert len(others) == 2
+    markdown = as_text(document(shown), "markdown").splitlines()
+    assert {line.count("|") for line in markdown if line.startswith("|")} == {9, 10, 7}
+    assert "| 0.4286 [0.158, 0.750] | 0.5714 [0.250, 0.842] |" in "\n".join(markdown)
+    latex = as_text(document(shown), "latex")
+    assert latex.count(r"\\") == 1 + 2 + 1 + 10 + 1 + 2
+    assert latex.count("\\begin{table}") == latex.count("\\end{table}") == 3
     assert "kernel\\_size 5 $\\to$ 9" in latex
 
 
 def test_a_comparison_of_nothing_yet_is_printed_and_drawn(one_engine: Engine, tmp_path: Path) -> None:
     runs = [record(one_engine, [1, 2], recipe=recipe, fingerprint="0" * 64) for recipe in (RECIPE, WIDER)]
     found = compared(one_engine, *runs)
-    for form in FORMATS.choices:
-        assert format_comparison_of_runs(found, form)
-    plot_comparison(found, tmp_path / "a.png")
+    for form in FORMATS:
+        assert as_text(document(found), form)
+    draw(found, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_comparison_is_drawn(shown: Comparison, tmp_path: Path) -> None:
-    plot_comparison(shown, tmp_path / "a.svg")
+    draw(shown, tmp_path / "a.svg")
     drawn = (tmp_path / "a.svg").read_text()
     for name in ("NS", "SS", "DS", "vote", "rejects", "second run − first run"):
         assert f"<!-- {name} -->" in drawn
     with pytest.raises(WrongUse, match="--plot"):
-        plot_comparison(shown, tmp_path / "a.jpg")
+        draw(shown, tmp_path / "a.jpg")
 
 
 def test_a_name_from_outside_does_not_speak_to_the_terminal(shown: Comparison) -> None:
-    nasty = replace(shown, first=replace(shown.first, name="a\x1b[31m\nb"))
-    assert headlines(nasty)[0].startswith("first: a�[31m b (")
+    nasty = document(replace(shown, first=replace(shown.first, name="a\x1b[31m\nb")))
+    for form in ("table", "markdown", "latex"):
+        assert "\x1b" not in as_text(nasty, form)
+    assert as_text(nasty).startswith("first: a�[31m b (")
 
 
 def test_the_command_compares_draws_and_ends_with_3_while_a_run_is_incomplete(
@@ -316,7 +323,7 @@ def test_the_command_compares_draws_and_ends_with_3_while_a_run_is_incomplete(
 ) -> None:
     env = {"SMOOTHVOTE_DATABASE_URL": str(one_engine.url)}
     said = smoothvote("compare", "narrow", shown.second.id[:6], "--plot", "a.pdf", cwd=tmp_path, env=env)
-    assert said.stdout == format_comparison_of_runs(shown, "table") + "\n"
+    assert said.stdout == as_text(document(shown), "table") + "\n"
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     other = make_recipe(model="efficientnet_lite0", levels=LEVELS, seed=7)
     record(one_engine, LABELS, recipe=other, name="begun")

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,12 +9,17 @@ from PIL import Image
 from rows import finish_all, record
 from sqlalchemy import Engine
 
+from db.axis import Axis
 from db.errors import WrongUse
+from db.migrations import upgrade
 from db.runs import find_run
-from db.session import reading
+from db.session import open_engine, reading
+from db.settings import Settings
 from report.names import SHOWN
-from report.plots.rates import LINES, plot_report, plot_risk_coverage
+from report.plots import PLOTS, check_plot_file, plots_of
+from report.plots.style import LINES
 from report.report import report
+from smoothvote import front_door
 
 
 @pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")])
@@ -22,7 +31,7 @@ def test_a_report_is_drawn_in_each_format_complete_or_not(
     if done:
         finish_all(engine, run_id)
     with reading(engine) as session:
-        plot_report(report(session, find_run(session, run_id)), tmp_path / name)
+        PLOTS["rates"].draw(report(session, find_run(session, run_id)), tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(magic)
 
 
@@ -35,25 +44,25 @@ def test_the_picture_is_of_a_size_for_print(engine: Engine, tmp_path: Path) -> N
     run_id = record(engine, [1, 2, 1, 1])
     finish_all(engine, run_id)
     with reading(engine) as session:
-        plot_report(report(session, find_run(session, run_id)), tmp_path / "a.png")
+        PLOTS["rates"].draw(report(session, find_run(session, run_id)), tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert min(picture.size) > 900
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "nowhere/a.png"])
 def test_a_picture_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
-    from report.plots.rates import check_plot_file
-
     with pytest.raises(WrongUse, match="--plot"):
         check_plot_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_risk_against_coverage_is_drawn_for_the_vote_and_its_rival(engine: Engine, tmp_path: Path, name: str) -> None:
+def test_risk_against_coverage_is_drawn_for_the_vote_and_confidence_thresholding(
+    engine: Engine, tmp_path: Path, name: str
+) -> None:
     run_id = record(engine, [1, 2, 1, None])
     finish_all(engine, run_id)
     with reading(engine) as session:
-        plot_risk_coverage(report(session, find_run(session, run_id)), tmp_path / name)
+        PLOTS["risk_coverage"].draw(report(session, find_run(session, run_id)), tmp_path / name)
     assert (tmp_path / name).stat().st_size > 10_000
 
 
@@ -61,5 +70,61 @@ def test_a_run_without_labels_has_no_risk_to_draw(engine: Engine, tmp_path: Path
     run_id = record(engine, [None, None])
     finish_all(engine, run_id)
     with reading(engine) as session, pytest.raises(WrongUse, match=r"no image of run .* has a label"):
-        plot_risk_coverage(report(session, find_run(session, run_id)), tmp_path / "a.png")
+        PLOTS["risk_coverage"].draw(report(session, find_run(session, run_id)), tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_the_horizontal_axis_is_that_of_the_run(engine: Engine, tmp_path: Path) -> None:
+    finish_all(engine, record(engine, [1, 2, 1, 1]))
+    with reading(engine) as session:
+        found = report(session, find_run(session, "latest"))
+    severity = Axis("severity", "severity", "1 to 5")
+    for name in ("rates", "risk_coverage"):
+        PLOTS[name].draw(replace(found, run=replace(found.run, axis=severity)), tmp_path / f"{name}.svg")
+    assert "<!-- severity (1 to 5) -->" in (tmp_path / "rates.svg").read_text()
+    assert "<!-- severity = 0.25, 4 images -->" in (tmp_path / "risk_coverage.svg").read_text()
+
+
+def test_every_plot_has_its_flag_on_the_commands_that_find_what_it_draws() -> None:
+    flags = {
+        verb: {option for param in front_door.commands[verb].params for option in param.opts}
+        for verb in ("report", "run", "compare", "sweep")
+    }
+    for verb, of in {"report": "report", "run": "report", "compare": "comparison", "sweep": "sweep"}.items():
+        assert {f"--{plot.flag}" for plot in plots_of(of)} <= flags[verb]  # type: ignore[arg-type]
+    assert {plot.flag for plot in plots_of("report")} == {"plot", "risk-coverage"}
+
+
+def test_the_flags_are_read_without_what_is_slow_to_import() -> None:
+    code = "import sys, report.plots as p; list(p.PLOTS); print({'matplotlib', 'sqlalchemy', 'scipy'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_plot_that_is_one_more_file_is_drawn_by_a_flag_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(TOY)
+    engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}"))
+    upgrade(engine)
+    finish_all(engine, record(engine, [1, 2]))
+    engine.dispose()
+
+    def call(*words: str) -> str:
+        code = "import sys, report.plots as p; p.__path__.append(sys.argv.pop(1)); import smoothvote; smoothvote.main()"
+        env = {**os.environ, "SMOOTHVOTE_DATABASE_URL": f"sqlite:///{tmp_path / 'record.db'}"}
+        line = [sys.executable, "-c", code, str(tmp_path), *words]
+        return subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    said = " ".join(call("report", "--help").split())
+    assert "--toy FILE Also draw a toy: .png, .svg or .pdf." in said
+    call("report", "latest", "--toy", "toy.svg")
+    assert (tmp_path / "toy.svg").read_text() == "2 levels"
+
+
+TOY = """
+from report.plots import Plot
+
+MEMBER = Plot(
+    name="toy", of="report", flag="toy", shows="a toy",
+    draw=lambda report, file: file.write_text(f"{len(report.levels)} levels"),
+)
+"""

@@ -8,16 +8,17 @@ import pytest
 from rows import LEVELS, image_ids, jobs, predicted, record
 from sqlalchemy import Engine
 
-from cli.look import FORMATS
 from db import store
 from db.errors import WrongUse
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.session import open_engine, reading
 from db.settings import Settings
-from report.plots.heat_map import plot_sweep
-from report.sweep import Sweep, read_sweep, to_json
-from report.sweep_text import format_sweep, headline, legend
+from report.documents.sweep import document, headline, legend, to_json, verdict
+from report.formats import FORMATS, as_text
+from report.plots.heat_map import draw
+from report.screen import Screen
+from report.sweep import Sweep, read_sweep
 
 MODEL = "efficientnet_lite0"
 
@@ -70,7 +71,7 @@ def grid(engine: Engine, recipes: dict[str, Recipe], metric: str, refused: Seque
 
 
 def best(found: Sweep, sigma: float) -> list[tuple[int, float]]:
-    return [(cell.recipe.kernel_size, cell.recipe.kernel_sigma) for cell in found.best(sigma)]
+    return [(run.recipe.kernel_size, run.recipe.kernel_sigma) for run in found.best(sigma)]
 
 
 def test_the_best_of_complete_runs_is_found_at_each_level_ties_and_all(engine: Engine) -> None:
@@ -87,9 +88,10 @@ def test_the_best_of_complete_runs_is_found_at_each_level_ties_and_all(engine: E
 def test_where_there_is_no_choice_there_is_no_best(engine: Engine) -> None:
     recipes = dict(list(example(engine).items())[-3:])
     found = grid(engine, recipes, "acc_maj_overall")
-    assert [cell.complete for cell in found.cells] == [True, False, False]
+    assert [run.complete for run in found.runs] == [True, False, False]
     assert best(found, 0.0) == []
-    assert "picks" not in legend(found)
+    assert "lucky" not in legend(found)
+    assert verdict(found).startswith("No run is the best yet")
 
 
 @pytest.fixture(scope="module")
@@ -108,48 +110,55 @@ def shown(one_engine: Engine) -> Sweep:
 
 def test_a_table_marks_the_best_and_warns_of_it(shown: Sweep) -> None:
     assert headline(shown) == "Acc Maj overall of 5 runs on images (4 images): INCOMPLETE: 3 of 5 runs are complete"
-    said = format_sweep(shown, "table")
-    rows = [[part.strip() for part in line.strip("│").split("│")] for line in said.splitlines() if "×" in line]
-    assert [row[4:] for row in rows] == [
-        ["0", "0.7500 .30–.95 *", "0.2500 .05–.70"],
-        ["0", "0.5000 .15–.85", "0.5000 .15–.85 *"],
-        ["0", "0.7500 .30–.95 *", "0.0000 .00–.49"],
-        ["2", "1.0000 .34–1.0", "1.0000 .34–1.0"],
+    said = as_text(document(shown))
+    rows = [line.split()[2:] for line in said.splitlines() if line.startswith(("efficientnet", "timm")) and "×" in line]
+    assert rows == [
+        ["0", "*", "0.7500", "0.2500"],
+        ["0", "0.5000", "*", "0.5000"],
+        ["0", "*", "0.7500", "0.0000"],
+        ["2", "1.0000", "1.0000"],
         ["refused", "–", "–"],
     ]
-    assert "Who picks the best of many picks luck with it" in said.replace("\n", " ")
+    assert "The best of many is partly lucky" in said.replace("\n", " ")
+
+
+def test_the_verdict_names_the_best_of_each_level(shown: Sweep) -> None:
+    assert verdict(shown) == (
+        "Highest Acc Maj overall among the complete runs, at σ = 0: efficientnet_lite0 3×3 σ 0.5, efficientnet_lite0 5×5 "
+        "σ 0.5 (0.750); σ = 0.25: efficientnet_lite0 3×3 σ 1 (0.500)."
+    )
 
 
 def test_every_format_has_each_run(shown: Sweep) -> None:
-    assert len(format_sweep(shown, "csv").splitlines()) == 1 + 5 * len(LEVELS)
-    data = json.loads(format_sweep(shown, "json"))
+    assert len(as_text(document(shown), "csv").splitlines()) == 1 + 5 * len(LEVELS)
+    data = json.loads(as_text(document(shown), "json"))
     assert data == to_json(shown)
     assert (data["metric"], data["complete"]) == ("acc_maj_overall", False)
     first, *_, last = data["runs"]
     assert first["levels"][0]["acc_maj_overall_count"] == [3, 4]
     assert [level["best"] for level in first["levels"]] == [True, False]
     assert (last["refused"], last["levels"], last["name"]) == ("its weights are not here", [], None)
-    assert len([line for line in format_sweep(shown, "markdown").splitlines() if line.startswith("|")]) == 2 + 5
-    latex = format_sweep(shown, "latex")
+    assert len([line for line in as_text(document(shown), "markdown").splitlines() if line.startswith("|")]) == 2 + 5
+    latex = as_text(document(shown), "latex")
     assert latex.count(r"\\") == 1 + 5
-    assert r"3$\times$3" in latex
+    assert r"3$\times$3 $\sigma$ 0.5" in latex
     assert r"\toprule" in latex
 
 
 def test_heat_maps_have_a_panel_a_model_and_level_and_the_figures_in_it(shown: Sweep, tmp_path: Path) -> None:
-    plot_sweep(shown, tmp_path / "a.svg")
+    draw(shown, tmp_path / "a.svg")
     drawn = (tmp_path / "a.svg").read_text()
     assert drawn.count("<!-- 0.750* -->") == 2
     assert drawn.count("<!-- 1.000 -->") == 2
     for said in ("resnet18", "efficientnet_lite0", "3×3", "–"):
         assert f"<!-- {said}" in drawn
     with pytest.raises(WrongUse, match="--plot"):
-        plot_sweep(shown, tmp_path / "a.jpg")
+        draw(shown, tmp_path / "a.jpg")
 
 
 def test_a_grid_of_which_nothing_is_recorded_is_printed_and_drawn(one_engine: Engine, tmp_path: Path) -> None:
     empty = grid(one_engine, {"0" * 16: MISSING}, "acc_maj")
-    for form in FORMATS.choices:
-        assert format_sweep(empty, form)
-    plot_sweep(empty, tmp_path / "a.png")
+    for form in FORMATS:
+        assert as_text(document(empty), form)
+    draw(empty, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -1,1 +1,57 @@
-"""Plots: pictures of a report, of two runs, or of a sweep."""
+"""Plots: one a file, each a MEMBER, found by its name. A new plot gets a flag, `--<flag> FILE`, by being here.
+
+matplotlib, and everything else that is slow to import, is imported when a plot is drawn: the command line reads the
+flags from here each time it starts.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from db.errors import WrongUse
+from db.registry import Family
+
+#: What a file's name may end in.
+SUFFIXES = (".png", ".svg", ".pdf")
+
+#: What is drawn: a report.report.Report, a report.comparison.Comparison, or a report.sweep.Sweep.
+Of = Literal["report", "comparison", "sweep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A picture of a report, of a comparison, or of a sweep."""
+
+    name: str
+    of: Of
+    #: The flag, without its dashes, that asks for it.
+    flag: str
+    #: What it shows, in the words of the flag's help.
+    shows: str
+    #: Writes it to a file, whose name ends in one of SUFFIXES. May raise WrongUse.
+    draw: Callable[[Any, Path], None]
+
+
+PLOTS: Family[Plot] = Family("report.plots", "plot")
+
+
+def plots_of(of: Of) -> list[Plot]:
+    """The plots of a report, of a comparison, or of a sweep."""
+    return [plot for plot in PLOTS.values() if plot.of == of]
+
+
+def check_plot_file(file: Path, flag: str = "plot") -> None:
+    """Checks before the work, not after it, that a picture can be written there.
+
+    Raises:
+        WrongUse: for an ending that is not one of SUFFIXES, or a folder that is not there or cannot be written to.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise WrongUse(f"--{flag} {file}: end the name in {', '.join(SUFFIXES)}")
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise WrongUse(f"--{flag} {file}: there is no folder {folder}")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise WrongUse(f"--{flag} {file}: it cannot be written")

@@ -1,56 +1,47 @@
-"""A comparison of two runs as a picture: what differs at each noise level, and by how much."""
+"""Two runs: how much more often the second is right than the first, at each level."""
 
-from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from report.comparison import Comparison
-from report.comparison_text import NAMES, headlines
-from report.plots.rates import check_plot_file, draw_line
-from report.stats import CONFIDENCE
+from report.plots import Plot, check_plot_file
+from report.plots.style import draw_line, figure, level_axis, level_step, share_axis
 
-#: Drawn as the report draws them.
+if TYPE_CHECKING:
+    from report.comparison import Comparison
+
+#: The line of a report that each difference is drawn like.
 LIKE = {"ns": "acc_ns", "ss": "acc_ss", "ds": "acc_ds", "maj": "acc_maj_overall", "reject": "reject_rate"}
 
 
-def plot_comparison(comparison: Comparison, file: Path) -> None:
-    """Writes the differences with their intervals to a .png, .svg or .pdf.
+def draw(comparison: "Comparison", file: Path) -> None:
+    """Draws the differences of the views and the vote, and of the rejects, with their intervals.
 
     Raises:
-        WrongUse: for another ending, or a folder that is not there.
+        WrongUse: if no picture can be written to the file.
     """
+    from report.documents.comparison import NAMES, headlines
+    from report.stats import CONFIDENCE
+
     check_plot_file(file)
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (accuracy, rejects) = pyplot.subplots(
-        2, 1, sharex=True, figsize=(7, 7), height_ratios=(2, 1.2), layout="constrained"
-    )
-    values = [level.value for level in comparison.levels]
-    # Side by side, or the intervals would hide one another.
-    step = min((high - low for low, high in pairwise(values)), default=1) * 0.06
-    for number, (name, like) in enumerate(LIKE.items()):
-        axes = rejects if name == "reject" else accuracy
-        shift = 0 if name == "reject" else step * (number - 1.5)
-        found = [
-            (level.value + shift, compared.tested.pair)
-            for level in comparison.levels
-            if (compared := level.reject if name == "reject" else level.views[name])
-        ]
-        if not found:
-            continue
-        draw_line(axes, [(value, pair.difference, pair.low, pair.high) for value, pair in found], like, NAMES[name])
-    for axes, title in ((accuracy, "share right"), (rejects, "share rejected")):
-        axes.axhline(0, color="black", linewidth=0.8)
-        axes.set_ylabel(title)
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=9, frameon=False)
-    rejects.set_xlabel(r"noise level $\sigma$ (standard deviation, pixels in [0, 1])")
-    rejects.set_xticks(values, [f"{value:g}" for value in values])
-    figure.supylabel("second run − first run", fontsize=10)
     title = "\n".join([*headlines(comparison), f"bars: Newcombe's {CONFIDENCE:.0%} interval of paired differences"])
-    figure.suptitle(title, fontsize=8, wrap=True, parse_math=False)
-    figure.savefig(file, dpi=150)
-    pyplot.close(figure)
+    values = [level.value for level in comparison.levels]
+    step = level_step(values) * 0.06
+    with figure(file, title, 2, 1, sharex=True, figsize=(7, 7), height_ratios=(2, 1.2)) as (drawn, (accuracy, rejects)):
+        for number, (name, like) in enumerate(LIKE.items()):
+            axes = rejects if name == "reject" else accuracy
+            shift = 0 if name == "reject" else step * (number - 1.5)
+            points = []
+            for level in comparison.levels:
+                if compared := level.reject if name == "reject" else level.views[name]:
+                    pair = compared.tested.pair
+                    points.append((level.value + shift, pair.difference, pair.low, pair.high))
+            if points:
+                draw_line(axes, points, like, NAMES[name])
+        for axes, shown in ((accuracy, "share right"), (rejects, "share rejected")):
+            axes.axhline(0, color="black", linewidth=0.8)
+            share_axis(axes, shown)
+        level_axis(rejects, values, comparison.first.axis)
+        drawn.supylabel("second run − first run", fontsize=10)
+
+
+MEMBER = Plot(name="differences", of="comparison", flag="plot", shows="the differences against the level", draw=draw)

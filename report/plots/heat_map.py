@@ -1,84 +1,100 @@
-"""A sweep of runs as a picture: a heat map of the kernels for each model and noise level."""
+"""A sweep: a heat map of the kernels for each model and level."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from report.names import TITLES
-from report.plots.rates import check_plot_file
-from report.sweep import Cell, Sweep
-from report.sweep_text import MARK, headline
+from report.plots import Plot, check_plot_file
+from report.plots.style import figure
+
+if TYPE_CHECKING:
+    from report.sweep import Sweep, SweptRun
 
 #: Even to the eye from end to end, in grey too, and to the colour-blind.
 COLOURS = "viridis"
+BEST_FRAME = "#D55E00"
 
 
-def plot_sweep(sweep: Sweep, file: Path) -> None:
-    """Writes the heat maps to a .png, .svg or .pdf: a row a model, a column a level, with colours of its own.
+def draw(sweep: "Sweep", file: Path) -> None:
+    """Draws a row a model and a column a level, each column with colours of its own.
 
-    Colours reach from end to end of the cells' intervals: what differs by chance alone looks much alike.
+    Colours reach from end to end of the rates' intervals, so rates that differ by chance alone look much alike.
 
     Raises:
-        WrongUse: for another ending, or a folder that is not there.
+        WrongUse: if no picture can be written to the file.
     """
-    check_plot_file(file)
-    import matplotlib
+    from report.documents.sweep import MARK, headline
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    check_plot_file(file)
+    models = list(dict.fromkeys(run.recipe.model for run in sweep.runs))
+    sizes = sorted({run.recipe.kernel_size for run in sweep.runs})
+    sigmas = sorted({run.recipe.kernel_sigma for run in sweep.runs})
+    panel = (max(2.4, 0.75 * len(sigmas) + 0.6), max(1.6, 0.5 * len(sizes) + 0.8))
+    size = (panel[0] * len(sweep.levels) + 0.8, panel[1] * len(models) + 1.4)
+    title = f"{headline(sweep)}\n{MARK} and frame: the best at its level"
+    with figure(file, title, len(models), len(sweep.levels), figsize=size, squeeze=False) as (drawn, panels):
+        for column, level in enumerate(sweep.levels):
+            colours = _colours(sweep, level)
+            for row, model in enumerate(models):
+                axes = panels[row][column]
+                _draw_panel(axes, sweep, level, model, sizes, sigmas, colours)
+                axes.set_yticks(range(len(sizes)), [f"{size}×{size}" for size in sizes] if column == 0 else [])
+                if column == 0:
+                    axes.set_ylabel(f"{model.rsplit('/', 1)[-1]}\nkernel", fontsize=9, parse_math=False)
+            panels[0][column].set_title(sweep.axis.at(level), fontsize=10, parse_math=False)
+            panels[-1][column].set_xlabel("kernel σ, pixels", fontsize=9)
+            _draw_bar(drawn, panels[:, column], colours, sweep.metric)
+
+
+def _colours(sweep: "Sweep", level: float) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    models = list(dict.fromkeys(cell.recipe.model for cell in sweep.cells))
-    sizes = sorted({cell.recipe.kernel_size for cell in sweep.cells})
-    sigmas = sorted({cell.recipe.kernel_sigma for cell in sweep.cells})
-    panel = (max(2.4, 0.75 * len(sigmas) + 0.6), max(1.6, 0.5 * len(sizes) + 0.8))
-    size = (panel[0] * len(sweep.levels) + 0.8, panel[1] * len(models) + 1.4)
-    figure, panels = pyplot.subplots(len(models), len(sweep.levels), figsize=size, layout="constrained", squeeze=False)
-    for column, level in enumerate(sweep.levels):
-        best = sweep.best(level)
-        rates = [rate for cell in sweep.cells if (rate := sweep.rate(cell, level))]
-        ends = (min((rate.low for rate in rates), default=0), max((rate.high for rate in rates), default=1))
-        colours = ScalarMappable(Normalize(*ends), COLOURS)
-        for row, model in enumerate(models):
-            axes = panels[row][column]
-            axes.set_facecolor("lightgrey")  # where nothing was found
-            axes.set_xlim(-0.5, len(sigmas) - 0.5)
-            axes.set_ylim(-0.5, len(sizes) - 0.5)
-            for cell in sweep.cells:
-                if cell.recipe.model == model:
-                    where = (sigmas.index(cell.recipe.kernel_sigma), sizes.index(cell.recipe.kernel_size))
-                    _draw(axes, where, sweep, cell, level, colours, in_front=cell in best)
-            axes.set_xticks(range(len(sigmas)), [f"{sigma:g}" for sigma in sigmas])
-            axes.set_yticks(range(len(sizes)), [f"{size}×{size}" for size in sizes] if column == 0 else [])
-            if row == 0:
-                axes.set_title(rf"noise level $\sigma$ = {level:g}", fontsize=10)
-            if row == len(models) - 1:
-                axes.set_xlabel(r"kernel $\sigma$, pixels", fontsize=9)
-            if column == 0:
-                axes.set_ylabel(f"{model.rsplit('/', 1)[-1]}\nkernel", fontsize=9, parse_math=False)
-        bar = figure.colorbar(colours, ax=panels[:, column], location="bottom", aspect=14, pad=0.03)
-        bar.set_label(TITLES[sweep.metric], fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-    figure.suptitle(
-        f"{headline(sweep)}\n{MARK} and frame: the best at its level", fontsize=9, wrap=True, parse_math=False
-    )
-    figure.savefig(file, dpi=150)
-    pyplot.close(figure)
+    rates = [rate for run in sweep.runs if (rate := sweep.rate(run, level))]
+    ends = (min((rate.low for rate in rates), default=0), max((rate.high for rate in rates), default=1))
+    return ScalarMappable(Normalize(*ends), COLOURS)
 
 
-def _draw(
-    axes: Any, where: tuple[int, int], sweep: Sweep, cell: Cell, level: float, colours: Any, *, in_front: bool
+def _draw_bar(drawn: Any, column: Any, colours: Any, metric: str) -> None:
+    from report.names import TITLES
+
+    bar = drawn.colorbar(colours, ax=column, location="bottom", aspect=14, pad=0.03)
+    bar.set_label(TITLES[metric], fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _draw_panel(
+    axes: Any, sweep: "Sweep", level: float, model: str, sizes: list[int], sigmas: list[float], colours: Any
 ) -> None:
-    """One cell: its colour, its rate in figures that can be read on it, and a frame if it is the best."""
+    """One model at one level: a field a kernel."""
+    axes.set_facecolor("lightgrey")  # where nothing was found
+    axes.set_xlim(-0.5, len(sigmas) - 0.5)
+    axes.set_ylim(-0.5, len(sizes) - 0.5)
+    best = sweep.best(level)
+    for run in sweep.runs:
+        if run.recipe.model == model:
+            where = (sigmas.index(run.recipe.kernel_sigma), sizes.index(run.recipe.kernel_size))
+            _draw_run(axes, where, sweep, run, level, colours, is_best=run in best)
+    axes.set_xticks(range(len(sigmas)), [f"{sigma:g}" for sigma in sigmas])
+
+
+def _draw_run(
+    axes: Any, where: tuple[int, int], sweep: "Sweep", run: "SweptRun", level: float, colours: Any, *, is_best: bool
+) -> None:
+    """One run: its colour, its rate in figures that can be read on it, and a frame if it is the best."""
     from matplotlib.patches import Rectangle
 
-    rate = sweep.rate(cell, level)
+    from report.documents.sweep import MARK
+
+    rate = sweep.rate(run, level)
     if rate is None:
         axes.text(*where, "–", ha="center", va="center", fontsize=8)
         return
     red, green, blue, _ = fill = colours.to_rgba(rate.value)
     ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
     corner = (where[0] - 0.48, where[1] - 0.48)
-    frame = "#D55E00" if in_front else "none"
+    frame = BEST_FRAME if is_best else "none"
     axes.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=fill, edgecolor=frame, linewidth=2))
-    axes.text(*where, f"{rate.value:.3f}{MARK if in_front else ''}", ha="center", va="center", fontsize=8, color=ink)
+    axes.text(*where, f"{rate.value:.3f}{MARK if is_best else ''}", ha="center", va="center", fontsize=8, color=ink)
+
+
+MEMBER = Plot(name="heat_map", of="sweep", flag="plot", shows="a heat map of the kernels at each level", draw=draw)
