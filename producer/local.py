@@ -21,6 +21,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from db.errors import WRONG_USE, Refusal, SmoothvoteError
 from db.message import QUEUE
@@ -80,7 +82,10 @@ class RedisServer:
         socket = _socket(folder)
         self.url = f"redis+socket://{quote(str(socket))}?virtual_host=0"
         self._log = folder / "redis.log"
-        self._client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5)
+        # Without a retry: the client's own waits for seconds where nobody listens yet, or any more.
+        self._client = redis.Redis(
+            unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
         self._command = [
             redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder),
             "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",

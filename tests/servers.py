@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 NOBODY = 65534
 
@@ -39,7 +41,9 @@ class RedisServer:
         self._command = [str(binary), *where, "--save", "", *options]
         self._port = port
         self.url = f"redis+socket://{socket_file}?virtual_host=0"
-        self.client = redis.Redis(unix_socket_path=str(socket_file), socket_timeout=5)
+        # The client's own retries wait for seconds until the server listens.
+        retry = Retry(NoBackoff(), 0)
+        self.client = redis.Redis(unix_socket_path=str(socket_file), socket_timeout=5, retry=retry)
         self.start()
 
     def start(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from db.message import QUEUE, TASK, without_secrets
 from db.settings import Settings
 from producer.broker import Broker, BrokerDown
-from producer.dispatch import dispatch
+from producer.dispatch import Dispatcher, dispatch
 
 
 @pytest.fixture
@@ -130,6 +130,49 @@ def test_a_queue_that_is_full_leaves_the_jobs_due(
         queue.config_set("maxmemory", "0")
     assert all(job.sent_at is None for job in jobs(engine, run_id))
     assert dispatch(engine, broker, settings) == 3
+
+
+def test_only_the_jobs_of_the_named_runs_are_sent(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    first, second, third = (record(engine, [0] * 4, fingerprint=letter * 64) for letter in "abc")
+    assert dispatch(engine, broker, settings, run_ids=[third, first]) == 2
+    assert sent(queue) == [job.id for run_id in (first, third) for job in jobs(engine, run_id)]
+    assert dispatch(engine, broker, settings, run_ids=[]) == 0
+    assert dispatch(engine, broker, settings) == 1
+    assert sent(queue)[-1] == jobs(engine, second)[0].id
+
+
+def test_a_command_that_watches_waits_for_a_queue_that_it_had_reached(
+    engine: Engine, settings: Settings, queue: redis.Redis, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (record(engine, [0] * 4, fingerprint=letter * 64) for letter in "ab")
+    broker = Flaky(Settings(broker_url=redis_url))
+    dispatcher = Dispatcher(engine, broker, settings)
+    broker.down = True
+    with pytest.raises(BrokerDown):
+        dispatcher.send([first])
+    broker.down = False
+    dispatcher.send([])  # other runs than before: sent at once, without a pause
+    broker.down = True
+    dispatcher.send([first])
+    dispatcher.send([second])
+    assert capsys.readouterr().err == "smoothvote: it is down; waiting for it\n"
+    broker.down = False
+    dispatcher.send([first])
+    assert capsys.readouterr().err == "smoothvote: the queue is back\n"
+    assert sent(queue) == [jobs(engine, first)[0].id]
+
+
+class Flaky(Broker):
+    """A queue that can be made unreachable."""
+
+    down = False
+
+    def oldest(self) -> int | None:
+        if self.down:
+            raise BrokerDown("it is down")
+        return super().oldest()
 
 
 @pytest.mark.parametrize(
