@@ -1,83 +1,137 @@
-"""Every command of the README is run as it stands there, and everything it must name is named."""
+"""Every command of README and docs is run as it stands there, or names what exists; and all links lead somewhere."""
 
 import re
-import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
+import pages
 import pytest
 import yaml
-from commands import environment
+from pages import DOCS, IDS, NOT_RUN, PAGES, README, ROOT, Reader
+from sqlalchemy import create_engine, make_url, text
 
 import smoothvote
 from db.settings import PREFIX, Settings
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
 #: What stands for the reader's own photographs.
 PHOTOS = {"imagenet_16_251.jpg": "n02110341_dalmatian.jpg", "imagenet_00_243.jpg": "n02108422_bull_mastiff.jpg"}
+#: Measures all recipes that the pages name, with one start of PyTorch: what a page measures again is there already.
+SWEEP = next(line for line in pages.commands(DOCS / "how-to" / "choose.md") if " sweep " in line)
+RUN_PAGES = [page for page in PAGES if any(line.split()[0] not in NOT_RUN for line in pages.commands(page))]
 
 
-def test_every_command_of_the_readme_runs_as_it_stands(
-    tmp_path: Path, photographs: list[Path], redis_url: str, new_postgres: Callable[[], str]
-) -> None:
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def servers(redis_url: str, postgres_url: str) -> Iterator[dict[str, str]]:
+    """An empty database and a queue, as environment variables; all pages share them."""
+    server = create_engine(make_url(postgres_url), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("CREATE DATABASE smoothvote_pages"))
+    url = make_url(postgres_url).set(database="smoothvote_pages").render_as_string(hide_password=False)
+    yield {"SMOOTHVOTE_BROKER_URL": redis_url, "SMOOTHVOTE_DATABASE_URL": url}
+    with server.connect() as connection:
+        connection.execute(text("DROP DATABASE smoothvote_pages WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture(scope="module")
+def reader(
+    tmp_path_factory: pytest.TempPathFactory, photographs: list[Path], servers: dict[str, str]
+) -> Iterator[Reader]:
+    """A reader with two photographs, which are measured with each recipe that the pages name."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "photos").mkdir()
     for photograph in photographs:
         if photograph.name in PHOTOS:
-            shutil.copy(photograph, tmp_path / "photos" / PHOTOS[photograph.name])
-    ours = {"SMOOTHVOTE_BROKER_URL": redis_url, "SMOOTHVOTE_DATABASE_URL": new_postgres()}
-    env = environment({"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"})
-    background: list[subprocess.Popen[bytes]] = []
-    ran: list[str] = []
-    try:
-        for command in COMMANDS:
-            words = shlex.split(command)
-            if words[0] in ("make", "source"):
-                continue  # make is what runs this test; see below
-            if words[0] == "export":
-                name = words[1].partition("=")[0]
-                env[name] = ours[name]  # the reader's servers are this test's
-            elif words[:2] in (["smoothvote", "worker"], ["smoothvote", "serve"]):
-                background.append(subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL))
-            else:
-                done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
-                # A status or report while the worker is at it may be incomplete.
-                assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-            ran.append(command)
-    finally:
-        for process in background:
-            process.terminate()
-            process.wait(60)
-    assert len(ran) >= 14
-    for written in ("report.png", "risk-coverage.png", "n02110341_dalmatian.smoothvote.png", "rows.parquet"):
-        assert (tmp_path / written).exists()
+            shutil.copy(photograph, folder / "photos" / PHOTOS[photograph.name])
+    (folder / "model.safetensors").write_bytes(b"a checkpoint is read by workers; to submit, its sha256 is enough")
+    reader = Reader(folder, servers)
+    reader.type(SWEEP, {})
+    yield reader
+    reader.leave()
 
 
-def test_the_makefile_has_every_target_the_readme_names() -> None:
-    named = set(re.findall(r"make (\w+)", README))
-    assert {"demo", "test"} <= named
-    for target in named - {"sure"}:
-        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_runs_as_it_stands(page: Path, reader: Reader) -> None:
+    reader.follow(page)
+    for written in re.findall(r"--(?:output|plot|risk-coverage) (\S+)", "\n".join(pages.commands(page))):
+        assert (reader.folder / written).exists(), written
+
+
+def find_command(words: list[str]) -> click.Command:
+    """The command that words name, behind `smoothvote`."""
+    command: click.Command = smoothvote.front_door
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        command = command.commands[word]
+    return command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_that_are_not_run_name_what_exists(page: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for words in pages.scripts(page):
+        given = {word for word in words if word.startswith("--")}
+        if "smoothvote" in words:
+            rest = words[words.index("smoothvote") + 1 :]
+            known = {option for parameter in find_command(rest).params for option in parameter.opts}
+            assert {word for word in rest if word.startswith("--")} <= known, words
+        elif words[:2] == ["python", "-m"]:
+            source = (ROOT / f"{words[2].replace('.', '/')}.py").read_text()
+            assert all(f'"{option}"' in source for option in given), words
+        elif words[:2] == ["pip", "install"]:
+            named = re.findall(r"smoothvote\[([\w,]+)\]", " ".join(words))
+            assert set(",".join(named).split(",")) - {""} <= set(extras), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_link_and_picture_leads_somewhere(page: Path) -> None:
+    for link in pages.links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in pages.anchors(target), link
+
+
+def test_every_page_is_in_the_index_and_every_picture_on_a_page() -> None:
+    index = {(DOCS / link).resolve() for link in pages.links(DOCS / "README.md")}
+    assert index == {page for page in PAGES if page.parent != ROOT and page.name != "README.md"}
+    shown = {(page.parent / link).resolve() for page in PAGES for link in pages.links(page)}
+    assert {path for path in DOCS.iterdir() if path.suffix in (".png", ".svg")} <= shown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_block_is_of_a_kind_that_a_test_looks_at(page: Path) -> None:
+    languages = set(re.findall(r"^```(\w*)\n.*?^```$", page.read_text(), re.M | re.S))
+    allowed = {"console", "sh", "text"}
+    allowed |= {"python.md": {"python"}, "extend.md": {"python"}, "sql.md": {"sql"}}.get(page.name, set())
+    assert languages <= allowed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_pages_speak_of_confidence_thresholding(page: Path) -> None:
+    # Reports of the version before said "rival": its one trace is the name of a JSON field and of columns.
+    prose = re.sub(r"`[^`\n]*rival[^`\n]*`", "", page.read_text())
+    assert "rival" not in prose.lower()
+
+
+def test_readme_fits_a_few_screens() -> None:
+    assert len(README.read_text().splitlines()) <= 150
+
+
+def test_the_makefile_has_every_target_that_a_page_names() -> None:
+    named = {target for page in PAGES for target in re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text())}
+    assert {"demo", "test", "lint"} <= named
+    for target in named:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-def test_the_settings_table_names_every_setting_with_its_default() -> None:
-    table = dict(re.findall(r"^\| `SMOOTHVOTE_(\w+)` \| (.*?) \|", README, re.M))
-    assert set(table) == {name.upper() for name in Settings.model_fields} | {"TOKEN"}  # which serve alone reads
-    for name, field in Settings.model_fields.items():
-        if field.default is not None:
-            shown = table[name.upper()].strip("`")
-            assert shown == (f"{field.default:g}" if isinstance(field.default, float) else str(field.default)), name
-
-
-def test_every_verb_is_in_the_readme() -> None:
-    missing = [verb for verb in smoothvote.front_door.commands if f"smoothvote {verb}" not in README]
-    # cancel is found in the help; demo is `make demo`.
-    assert missing == ["demo", "cancel"]
+# -- containers --------------------------------------------------------------------------------------------------
 
 
 def test_compose_runs_commands_that_exist_with_settings_that_exist() -> None:
