@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from servers import package_folder, postgres_server, redis_server
@@ -12,6 +13,9 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from db.migrations import upgrade
 from db.session import connect, open_engine
 from db.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 numbers = itertools.count()
 
@@ -102,6 +106,23 @@ def engine(settings: Settings) -> Iterator[Engine]:
     engine = connect(settings)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def served(settings: Settings, engine: Engine) -> Iterator["TestClient"]:
+    """The pages of `serve` over a record of each kind, without a browser."""
+    from website import client
+
+    with client(settings) as asked:
+        yield asked
+
+
+@pytest.fixture
+def judged(engine: Engine) -> str:
+    """Id of a complete run whose answers are worked out by hand: see website.measured."""
+    from website import measured
+
+    return measured(engine)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The pages in a real browser, from a real `smoothvote serve`: what a person sees, points at, and reaches by key."""
+"""The pages of a real `smoothvote serve` in a real browser: what a person sees, points at, and reaches by keyboard."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import command, environment
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 from rows import LEVELS, PREPROCESSING, RECIPE, failed, jobs, predicted, record
 from sqlalchemy import Engine
 
@@ -20,12 +20,11 @@ from db.session import open_engine, writing
 from db.settings import Settings
 from db.store import Entry
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
+expect.set_options(timeout=30_000)  # the server imports torch for the first view
 
-expect.set_options(timeout=30_000)  # the first picture waits for torch
-
-#: It calls nobody of its own accord.
+#: Chromium on the PATH, under the names that distributions give it.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+#: Flags with which Chromium makes no requests of its own.
 OFFLINE = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,13 +38,14 @@ OFFLINE = [
 NAME = "photographs_of_a_rather_long_name_by_an_efficient_network"
 PHONE = {"width": 360, "height": 740}
 
-# What the views said of six photographs of class 1 at either level; the seventh image is not there, the last broken.
+# Labels of ns, ss, ds and the vote for seven images of class 1, at both levels. The seventh file does not exist; the
+# eighth image is a failure.
 VIEWS = [(1, 1, 1, 1), (9, 1, 1, 1), (1, 8, 9, None), (1, 9, 9, 9), (1, 1, 9, 1), (9, 9, 9, 9), (1, 1, 1, 1)]
 
 
 @dataclass
 class Site:
-    """What is served, from an empty home on."""
+    """A server, its home folder, and the runs that are recorded there."""
 
     address: str
     home: Path
@@ -56,15 +56,25 @@ class Site:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One Chromium for all tests here; without one they are skipped."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
+        browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=OFFLINE)
         yield browser
         browser.close()
 
 
+def find_chromium(playwright: Playwright) -> str:
+    """The path of Chromium: on the PATH, or where `playwright install chromium` puts it."""
+    own = playwright.chromium.executable_path
+    for found in (*map(shutil.which, CHROMIUM), own if Path(own).exists() else None):
+        if found:
+            return found
+    pytest.skip(f"no Chromium: install {' or '.join(CHROMIUM)}, or run `playwright install chromium`")
+
+
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server over a home in which nothing is recorded."""
+def empty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server for all tests here, over an empty home folder."""
     home = tmp_path_factory.mktemp("home")
     env = environment({"SMOOTHVOTE_HOME": str(home)})
     server = subprocess.Popen(command("serve", "--port", "0"), cwd=home, env=env, stderr=subprocess.PIPE, text=True)
@@ -82,7 +92,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def first_sight(empty: Site, browser: Browser) -> str:
-    """What the server showed before anything was recorded."""
+    """The text of the first page before anything is recorded."""
     page = browser.new_page()
     page.goto(empty.address)
     said = page.inner_text("main")
@@ -92,7 +102,7 @@ def first_sight(empty: Site, browser: Browser) -> str:
 
 @pytest.fixture(scope="module")
 def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Site]:
-    """The same server, now over a complete run of real photographs."""
+    """The same server, now with a complete run of real photographs and a cancelled one."""
     settings = Settings(home=empty.home)
     engine = empty.engine = open_engine(settings)
     upgrade(engine)
@@ -114,7 +124,7 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
     claim = store.claim(engine, jobs(engine, empty.run)[0].id, worker="w", lease=60)
     assert claim
     ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
-    found = [predicted(ids[number], sigma, *views) for sigma in LEVELS for number, views in enumerate(VIEWS)]
+    found = [predicted(ids[number], level, *views) for level in LEVELS for number, views in enumerate(VIEWS)]
     store.finish(engine, claim, found, [failed(ids[7])])
     yield empty
     engine.dispose()
@@ -122,7 +132,7 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
 
 @dataclass
 class Watched:
-    """A page, and what its browser complained of."""
+    """A page, and what its browser's console complained about."""
 
     page: Page
     complaints: list[str]
@@ -130,14 +140,14 @@ class Watched:
 
 @pytest.fixture
 def watched(browser: Browser, empty: Site) -> Iterator[Watched]:
-    """A page whose every request must stay with the server, and whose console must stay silent."""
+    """A page that may load from this server only, and whose console must stay empty."""
     context = browser.new_context(base_url=empty.address, reduced_motion="reduce")
     asked: list[str] = []
     complaints: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
 
     def heard(message: ConsoleMessage) -> None:
-        # Of a picture that cannot be made the page speaks itself.
+        # The page itself gives the reason for a picture that cannot be drawn.
         if "/pictures/" not in message.location["url"]:
             complaints.append(message.text)
 
@@ -157,14 +167,15 @@ def page(watched: Watched) -> Page:
 
 def pages_of(site: Site) -> list[str]:
     run = f"/runs/{site.run}"
-    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", f"/compare?a={site.run}&b={site.other}"]
+    compare = ["/compare", f"/compare?a={site.run}", f"/compare?a={site.run}&b={site.other}"]
+    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", *compare]
 
 
 def test_a_record_without_runs_says_how_to_begin(first_sight: str) -> None:
     assert "smoothvote run PHOTOS" in first_sight
 
 
-def test_from_the_list_to_a_rate_to_its_images(site: Site, page: Page) -> None:
+def test_links_lead_from_the_list_to_a_rate_to_its_images(site: Site, page: Page) -> None:
     page.goto("/")
     page.get_by_role("link", name=NAME, exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
@@ -189,16 +200,38 @@ def test_a_point_shows_its_figures_when_pointed_at_and_when_focused(site: Site, 
     expect(tip).to_be_hidden()
     vote = page.locator(".line.s-vote .point").nth(1)
     vote.focus()
-    expect(page.locator(".tip:visible")).to_contain_text("2 of 3 agree, the vote: coverage 0.857")
+    expect(page.locator(".tip:visible")).to_contain_text("The vote, 2 of 3 agree: coverage 0.857")
 
 
-def test_a_line_can_be_put_aside(site: Site, page: Page) -> None:
+def test_a_line_can_be_hidden(site: Site, page: Page) -> None:
     page.goto(f"/runs/{site.run}")
     line = page.locator(".line.s-acc_ss")
     expect(line).to_be_visible()
     page.get_by_role("checkbox", name="Acc SS").uncheck()
     expect(line).to_be_hidden()
     expect(page.locator(".line.s-acc_ds")).to_be_visible()
+
+
+def test_two_runs_are_chosen_one_after_the_other(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.run}")
+    page.get_by_role("link", name="Compare").last.click()
+    expect(page.get_by_role("heading", name="Choose run B")).to_be_visible()
+    page.get_by_role("combobox", name="Run B").select_option(site.other)
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="Which run is right more often?")).to_be_visible()
+    page.get_by_role("link", name="Choose another run A").click()
+    page.get_by_role("textbox", name="Or its id or name").fill(site.other[:8])
+    page.get_by_role("button", name="Next").click()
+    expect(page).to_have_url(f"{site.address}/compare?a={site.other}")
+
+
+def test_the_answer_is_on_a_phones_first_screen(site: Site, page: Page) -> None:
+    page.set_viewport_size(PHONE)
+    for address in (f"/runs/{site.run}", f"/compare?a={site.run}&b={site.other}"):
+        page.goto(address)
+        place = page.locator(".verdict p").bounding_box()
+        assert place
+        assert place["y"] + 60 < PHONE["height"], address  # two lines of it at least
 
 
 def test_an_image_is_shown_as_the_model_saw_it(site: Site, page: Page) -> None:
@@ -214,7 +247,7 @@ def test_an_image_is_shown_as_the_model_saw_it(site: Site, page: Page) -> None:
     expect(page.get_by_text("image 3 of 8")).to_be_visible()
 
 
-def test_a_picture_that_cannot_be_made_says_why_in_its_place(site: Site, page: Page) -> None:
+def test_the_reason_stands_in_place_of_a_picture_that_cannot_be_drawn(site: Site, page: Page) -> None:
     page.goto(f"/runs/{site.run}/images")
     reason = page.locator(".missing")
     reason.scroll_into_view_if_needed()
@@ -222,7 +255,7 @@ def test_a_picture_that_cannot_be_made_says_why_in_its_place(site: Site, page: P
     expect(reason).to_contain_text("gone.jpg")
 
 
-def test_progress_moves_while_jobs_are_done(site: Site, page: Page) -> None:
+def test_the_page_follows_the_progress_of_a_run(site: Site, page: Page) -> None:
     assert site.engine
     run_id = record(site.engine, [1] * 8, job_size=2, name="live")
     page.goto("/")
@@ -248,19 +281,19 @@ def _do(engine: Engine, run_id: str, job: int) -> None:
     claim = store.claim(engine, jobs(engine, run_id)[job].id, worker="w", lease=60)
     assert claim
     ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
-    assert store.finish(engine, claim, [predicted(image, sigma, 1, 1, 1, 1) for image in ids for sigma in LEVELS], [])
+    assert store.finish(engine, claim, [predicted(image, level, 1, 1, 1, 1) for image in ids for level in LEVELS], [])
 
 
-def test_a_run_that_is_not_there_is_one_line_and_a_way_back(site: Site, watched: Watched) -> None:
+def test_an_unknown_run_gives_one_line_and_a_link_back(site: Site, watched: Watched) -> None:
     watched.page.goto("/runs/nothing")
     expect(watched.page.locator(".said")).to_have_text("'nothing' is no run's id or name; `smoothvote runs` lists them")
     watched.page.get_by_role("link", name="All runs").click()
     expect(watched.page.get_by_role("heading", level=1)).to_have_text("Runs")
-    assert len(watched.complaints) == 1  # of the 404
+    assert len(watched.complaints) == 1  # about the status 404
     watched.complaints.clear()
 
 
-def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_who_does_not_see_it(site: Site, page: Page) -> None:
+def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_a_screen_reader(site: Site, page: Page) -> None:
     for address in pages_of(site):
         page.goto(address)
         page.emulate_media(color_scheme="dark")
@@ -280,7 +313,7 @@ def test_every_page_can_be_read_on_a_phone_in_light_and_dark_and_by_who_does_not
         assert found["twice"] == [], address
 
 
-# Points whose marker does not lie where they are pointed at.
+# Counts points whose marker and whose area for the pointer are apart.
 ASTRAY = """() => {
   const middle = (element) => {
     const box = element.getBoundingClientRect();
@@ -293,7 +326,7 @@ ASTRAY = """() => {
   }).length;
 }"""
 BACKGROUND = "getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
-# Text below 4.5 : 1 against what lies behind it (WCAG 2, AA).
+# Text with a contrast below 4.5 : 1 (WCAG 2, AA).
 TOO_FAINT = """() => {
   const numbers = (colour) => colour.match(/[0-9.]+/g).map(Number);
   const luminance = (colour) => numbers(colour).slice(0, 3)
@@ -336,7 +369,7 @@ STRUCTURE = """() => {
 }"""
 
 
-def test_everything_is_reached_by_keyboard_and_its_focus_is_seen(site: Site, page: Page) -> None:
+def test_the_keyboard_reaches_everything_with_a_visible_focus(site: Site, page: Page) -> None:
     page.goto(f"/runs/{site.run}")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to content"
@@ -351,7 +384,7 @@ def test_everything_is_reached_by_keyboard_and_its_focus_is_seen(site: Site, pag
             break
         assert seen["marked"], seen
         reached.add(seen["number"])
-    assert len(reached - {-1}) == wanted  # -1: a box that scrolls
+    assert len(reached - {-1}) == wanted  # -1: a table that scrolls
     page.locator(".rates a").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".gallery li")).to_have_count(5)

@@ -1,1 +1,1 @@
-"""The pages of `serve`: the record in a browser, read-only. Imports report and db."""
+"""The pages of `serve` show what is recorded in a browser. They read and never write. Imports report and db."""

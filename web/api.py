@@ -1,11 +1,11 @@
-"""The same as plain JSON: runs, how far one has come, its report."""
+"""The same content as JSON: the list of runs, the progress of a run, its report."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
-from db.runs import Progress, RunInfo, find_run, list_runs, progress
+from db.runs import Progress, RunInfo, count_runs, find_run, list_runs, progress
 from report.data import to_json
 from web.asked import PageNumber, RunName, TheRecord
 from web.render import state
@@ -18,13 +18,13 @@ RUNS = 25
 
 @routes.get("/runs")
 def runs(record: TheRecord, number: PageNumber = 1) -> JSONResponse:
-    """Runs, the newest first, a page of them."""
+    """One page of runs, the newest first, and how many runs there are."""
     if not record.begun:
         return JSONResponse({"runs": [], "of": 0})
     with record.reading() as session:
-        found = list_runs(session)
-        shown = [progress_json(run, progress(session, run)) for run in found[(number - 1) * RUNS : number * RUNS]]
-    return JSONResponse({"runs": shown, "of": len(found)})
+        found = list_runs(session, limit=RUNS, offset=(number - 1) * RUNS)
+        shown = [progress_json(run, progress(session, run)) for run in found]
+        return JSONResponse({"runs": shown, "of": count_runs(session)})
 
 
 @routes.get("/runs/{run}")
@@ -37,14 +37,14 @@ def run(record: TheRecord, run: RunName) -> JSONResponse:
 
 @routes.get("/runs/{run}/progress")
 def run_progress(record: TheRecord, run: RunName) -> JSONResponse:
-    """How far a run has come: cheap, to be asked often."""
+    """The progress of a run. Cheap, because an open page asks for it every second."""
     with record.reading() as session:
         found = find_run(session, run)
         return JSONResponse(progress_json(found, progress(session, found)))
 
 
 def progress_json(run: RunInfo, so_far: Progress) -> dict[str, Any]:
-    """A run and how far it has come, as plain data."""
+    """A run and its progress as plain data."""
     return {
         "id": run.id,
         "name": run.name,

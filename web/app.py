@@ -1,4 +1,4 @@
-"""The pages put together: routes, what becomes of errors, and the guard around all of it."""
+"""The web application: its routes, its error pages, and the guard in front of them."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from db.errors import Away, SmoothvoteError, WrongUse
 from db.outage import passes, reason
 from report.pictures import Pictures
-from web import api, browse, pages, pictures, sides
+from web import api, browse, compare, pages, pictures
 from web.guard import Guard
 from web.record import Record
 from web.render import page
@@ -30,15 +30,16 @@ def make_app(
     """The pages as an ASGI application.
 
     Args:
-        record: what they read.
-        draw: makes what makes pictures, when the first is asked for; None: the pages show everything else.
+        record: the record that they show.
+        draw: gives the Pictures that draw images. It is called once, for the first picture, because it may import
+            torch. None: the pages have no pictures.
         token: see Guard.
         hosts: see Guard.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.record = record
     app.state.draw = draw and _once(draw)
-    for routes in (pages.routes, browse.routes, sides.routes, pictures.routes, api.routes):
+    for routes in (pages.routes, browse.routes, compare.routes, pictures.routes, api.routes):
         app.include_router(routes)
     app.add_exception_handler(SmoothvoteError, _told)
     app.add_exception_handler(DBAPIError, _away)
@@ -53,14 +54,14 @@ def _once(make: Callable[[], Pictures]) -> Callable[[], Pictures]:
     kept, lock = cache(make), Lock()
 
     def get() -> Pictures:
-        with lock:  # torch is imported by one thread
+        with lock:  # a page asks for many pictures at once, and only one thread may import torch
             return kept()
 
     return get
 
 
 def line(request: Request, status: int, text: str) -> Response:
-    """One line that says what is wrong: as a page, as JSON, or as it is in place of a picture."""
+    """One line that says what is wrong: a page, or JSON, or plain text in place of a picture."""
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": text}, status)
     if request.url.path.startswith(("/pictures/", "/static/")):
@@ -79,15 +80,15 @@ def _away(request: Request, error: Exception) -> Response:
 
 
 def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for no other error
     first = error.errors()[0]
     return line(request, 422, f"{first['loc'][-1]}: {first['msg'][0].lower()}{first['msg'][1:]}")
 
 
 def _not_found(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for no other error
     return line(request, error.status_code, "there is no such page" if error.status_code == 404 else error.detail)
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    return line(request, 500, "this page failed, which is a bug: the terminal of `smoothvote serve` says more")
+    return line(request, 500, "this page failed because of a bug: the terminal of `smoothvote serve` shows the error")

@@ -1,4 +1,4 @@
-"""The pages' style sheet, script and icon: a few files read once, and no others."""
+"""The style sheet, the script and the icon. Only these files are served."""
 
 import hashlib
 from functools import cache
@@ -9,7 +9,7 @@ TYPES = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "ima
 
 
 class Static(NamedTuple):
-    """One file: what it holds, what it is, and what tells this version of it from others."""
+    """A file: its content, its media type, and a hash of its content."""
 
     content: bytes
     type: str
@@ -27,5 +27,5 @@ def static_files() -> dict[str, Static]:
 
 
 def address(name: str) -> str:
-    """Where a file is. A new version has a new address, so that browsers may keep the old one for ever."""
+    """The address of a file. A changed file has another address, so a browser may keep the old one for ever."""
     return f"/static/{name}?v={static_files()[name].version}"

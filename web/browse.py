@@ -1,40 +1,28 @@
-"""The pages behind a report: the images of a number, one image, and the classes."""
+"""The pages behind a report: the images that a number counts, one image, and the classes."""
 
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from db.classes import class_names
 from db.errors import WrongUse
-from db.runs import find_run, progress
+from db.runs import RunInfo, find_run, progress
 from report.names import TITLES
 from report.stats import rate
 from report.story import story
-from web.asked import (
-    After,
-    ClassName,
-    ImageId,
-    Level,
-    PageNumber,
-    RunName,
-    TheRecord,
-    Voted,
-    Word,
-    class_asked,
-    level_of,
-    one_of,
-)
+from web.asked import GalleryAsked, ImageId, Level, PageNumber, RunName, TheRecord, Word, class_asked, level_of, one_of
 from web.classes import ORDERS, class_table, in_order
 from web.gallery import FAILURES, PAGE, SELECTIONS, Wanted, tiles
-from web.pictures import NO_TORCH
+from web.pictures import NO_PILLOW, NO_TORCH
 from web.render import level_text, link, page
 
 routes = APIRouter()
 
 #: Classes on a page.
 CLASSES = 50
-#: Columns of the table of classes, by what they sort by.
+#: Columns of the table of classes. The key is what the column sorts by.
 COLUMNS = {
     "label": "class",
     "predicted": "images",
@@ -46,52 +34,51 @@ COLUMNS = {
 
 
 @routes.get("/runs/{run}/images")
-def images(
-    request: Request,
-    record: TheRecord,
-    run: RunName,
-    level: Level = None,
-    outcome: Word = None,
-    called: ClassName = None,
-    voted: Voted = None,
-    code: Word = None,
-    after: After = 0,
-) -> Response:
-    """The images behind a number, a page at a time."""
-    one_of("outcome", outcome, {**SELECTIONS, **FAILURES})
+def images(request: Request, record: TheRecord, run: RunName, asked: Annotated[GalleryAsked, Depends()]) -> Response:
+    """The images that a number counts, one page at a time."""
+    one_of("outcome", asked.outcome, {**SELECTIONS, **FAILURES})
     with record.reading() as session:
         found = find_run(session, run)
-        label = None if called is None else class_asked(found.recipe, called)
-        if outcome is not None and outcome not in FAILURES:
-            code = None  # it is of a failure, and stayed in the form when another outcome was chosen
-        failures = bool(code) or outcome in FAILURES
-        wanted = Wanted(
-            level=None if failures else level_of(found, level), outcome=outcome, label=label, voted=voted, code=code
-        )
-        shown = tiles(session, found, wanted, after=after, limit=PAGE + 1)
+        wanted = _wanted(found, asked)
+        shown = tiles(session, found, wanted, after=asked.after, limit=PAGE + 1)
         so_far = progress(session, found)
-    asked = {
-        "level": None if wanted.level is None else level_text(wanted.level),
-        "outcome": outcome,
-        "class_": label,
-        "voted": voted,
-        "code": code,
-    }
-    more = link("runs", found.id, "images", **asked, after=shown[PAGE - 1].image_id) if len(shown) > PAGE else None
+    at = partial(
+        link,
+        *("runs", found.id, "images"),
+        level=None if wanted.level is None else level_text(wanted.level),
+        outcome=wanted.outcome,
+        class_=wanted.label,
+        voted=wanted.voted,
+        code=wanted.code,
+    )
+    names = class_names(found.recipe)
     return page(
         "images.html",
         run=found,
         wanted=wanted,
         tiles=shown[:PAGE],
-        after=after,
-        first=link("runs", found.id, "images", **asked),
-        more=more,
+        after=asked.after,
+        first=at(),
+        more=at(after=shown[PAGE - 1].image_id) if len(shown) > PAGE else None,
         selections={**{name: one.words for name, one in SELECTIONS.items()}, **FAILURES},
-        names=class_names(found.recipe),
-        called="" if label is None else _unambiguous(class_names(found.recipe), label),
+        names=names,
+        called="" if wanted.label is None else _unambiguous(names, wanted.label),
         complete=so_far.complete,
-        pictured=request.app.state.draw is not None,
-        no_pictures=NO_TORCH,
+        no_pictures=None if request.app.state.draw else NO_PILLOW,
+    )
+
+
+def _wanted(run: RunInfo, asked: GalleryAsked) -> Wanted:
+    """What the query asks of this run. Failures are of every level, predictions of one."""
+    # The form keeps a failure's code when a person chooses another outcome: then the outcome counts.
+    code = asked.code if asked.outcome is None or asked.outcome in FAILURES else None
+    failures = code is not None or asked.outcome in FAILURES
+    return Wanted(
+        level=None if failures else level_of(run, asked.level),
+        outcome=asked.outcome,
+        label=None if asked.called is None else class_asked(run.recipe, asked.called),
+        voted=asked.voted,
+        code=code,
     )
 
 
@@ -106,21 +93,20 @@ def image(request: Request, record: TheRecord, run: RunName, image: ImageId) -> 
     with record.reading() as session:
         found = find_run(session, run)
         told = story(session, found, image)
-    side = (found.preprocessing or {}).get("crop") or 224
+    draw = request.app.state.draw
     return page(
         "image.html",
         run=found,
         story=told,
         names=class_names(found.recipe),
-        side=side,
-        pictured=request.app.state.draw is not None,
-        no_pictures=NO_TORCH,
+        side=(found.preprocessing or {}).get("crop") or 224,
+        no_pictures=None if draw else NO_PILLOW,
+        no_views=None if draw and draw().has_views else NO_TORCH,
     )
 
 
 @routes.get("/runs/{run}/classes")
 def classes(
-    request: Request,
     record: TheRecord,
     run: RunName,
     level: Level = None,
@@ -128,7 +114,7 @@ def classes(
     down: bool = False,
     number: PageNumber = 1,
 ) -> Response:
-    """Class by class, and what is taken for what."""
+    """The accuracy of each class at one level, and the most frequent confusions."""
     order = sort or "acc_maj_overall"
     one_of("sort", order, ORDERS)
     with record.reading() as session:

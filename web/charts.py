@@ -1,19 +1,21 @@
-"""Where a chart's points, bars and lines lie, in the units of an SVG's viewBox. What they look like is style.css's."""
+"""Charts as geometry: where points, intervals and lines lie, in the units of an SVG's viewBox. style.css draws them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from report.names import POINT_NAMES
-from report.plots.rates import NAMES
+from db.axis import Axis
+from report.names import LINE_NAMES, POINT_NAMES
 from report.report import Level, Report
 from report.stats import CONFIDENCE, Rate
 
 WIDTH, HEIGHT = 640, 400
-#: Room for what is written left of, right of, above and below the plot.
+#: Room for the text left of, right of, above and below the plot.
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 34
+#: Width of a digit of a tick's text, at the larger size of style.css, for phones.
+DIGIT = 13
 
-#: Markers around (0, 0): series are told apart by these and by dashes, as well as by colour.
+#: Paths of markers around (0, 0). A reader tells series apart by marker and dashes, not by colour alone.
 MARKERS = {
     "circle": "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0Z",
     "square": "M-4.5,-4.5h9v9h-9Z",
@@ -35,21 +37,21 @@ ACCURACIES = ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall")
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A value with its interval: where it lies, and what it says."""
+    """A value with its interval: its place in the chart, and its description."""
 
     x: float
     y: float
     low: float
     high: float
     text: str
-    #: The images behind it.
+    #: The address of the images that it counts.
     href: str | None
     marker: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One series. Its key is its class in style.css."""
+    """One series. `s-` and its key is its class in style.css."""
 
     key: str
     title: str
@@ -60,13 +62,13 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart ready to be drawn."""
+    """A chart, ready for its template."""
 
     key: str
     title: str
     x_title: str
     y_title: str
-    #: Where, and what is written there.
+    #: Place and text of each tick.
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     lines: list[Line]
@@ -80,28 +82,32 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """A rate of a report, to be drawn against σ."""
+    """A rate of a report, to be drawn against the levels of its run."""
 
     report: Report
     rate: str
     key: str
     title: str
     marker: str
-    #: Of a level: the images behind it.
+    #: Gives the address of the images that the rate counts at a level.
     href: Callable[[Level], str]
 
 
 def series_of(report: Report, names: Sequence[str], href: Callable[[str], Callable[[Level], str]]) -> list[Series]:
-    """These rates of one report, those that it has."""
+    """A series for each of these rates that the report has."""
     return [
-        Series(report=report, rate=name, key=name, title=NAMES[name], marker=MARKER_OF[name], href=href(name))
+        Series(report=report, rate=name, key=name, title=LINE_NAMES[name], marker=MARKER_OF[name], href=href(name))
         for name in names
         if any(level.rate(name) for level in report.levels)
     ]
 
 
 def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str) -> Chart:
-    """Rates against σ, side by side, or their intervals would hide one another."""
+    """Rates against the level. All series must have the same axis.
+
+    At one level the series stand side by side, so that no interval hides another.
+    """
+    axis = series[0].report.run.axis
     values = sorted({level.value for one in series for level in one.report.levels})
     x = _scale(values[0], values[-1], LEFT + 36, WIDTH - RIGHT - 36)
     nearest = min((x(high) - x(low) for low, high in pairwise(values)), default=100)
@@ -116,7 +122,7 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
                 x(level.value) + shift,
                 y,
                 rate,
-                f"{one.title} at σ = {level.value:g}: {rate_words(rate)}",
+                f"{one.title} at {axis.at(level.value)}: {rate_words(rate)}",
                 one.href(level),
                 one.marker,
             )
@@ -127,26 +133,30 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
     return Chart(
         key=key,
         title=title,
-        x_title="noise level σ",
+        x_title=axis.label,
         y_title=y_title,
-        x_ticks=[(x(value), f"{value:g}") for value in values],
+        x_ticks=_x_ticks(x, values),
         y_ticks=_y_ticks(y, top),
         lines=lines,
     )
 
 
 def _top(series: Sequence[Series]) -> float:
-    """Above every interval, in tenths."""
+    """The next tenth above every interval."""
     highest = max(rate.high for one in series for level in one.report.levels if (rate := level.rate(one.rate)))
     return min(1.0, int(highest * 10 + 1) / 10)
 
 
-def risk_chart(level: Level, href: Callable[[str], str]) -> Chart | None:
-    """Risk against coverage at one level: the vote and its rival; None where nothing is labelled.
+def risk_chart(level: Level, axis: Axis, href: Callable[[str], str]) -> Chart | None:
+    """Risk against coverage at one level, of the vote and of confidence thresholding.
 
     Args:
         level: of a report.
-        href: where the images are that an operating point accepts.
+        axis: of its run.
+        href: gives the address of the images that the vote accepts at an operating point.
+
+    Returns:
+        None where no image has a label.
     """
     if not level.curve_vote:
         return None
@@ -155,43 +165,54 @@ def risk_chart(level: Level, href: Callable[[str], str]) -> Chart | None:
     top = min(1.0, int(max([*risks, *(1 - rate.low for rate in rates)]) * 10 + 1) / 10)
     x = _scale(0, 1, LEFT, WIDTH - RIGHT)
     y = _scale(0, top, HEIGHT - BOTTOM, TOP)
-    marks: dict[str, list[Point]] = {"vote": [], "rival": []}
-    for point in level.operating_points:
-        for key, rate, title, marker in (
-            ("vote", point.accuracy, "the vote", "diamond"),
-            ("rival", point.thresholding, "as many by softmax", "circle"),
-        ):
-            if rate is None or point.coverage is None:
-                continue
-            risk = Rate(rate.of - rate.hits, rate.of, 1 - rate.value, 1 - rate.high, 1 - rate.low)
-            said = f"{POINT_NAMES[point.name]}, {title}: coverage {point.coverage.value:.3f}, risk {rate_words(risk)}"
-            target = href(point.name) if key == "vote" else None
-            # The two at the same coverage stand a little apart, or one would hide the other.
-            shift = 0 if key == "vote" else -9
-            marks[key].append(_point(x(point.coverage.value) + shift, y, risk, said, target, marker))
     curves = (
-        ("rival", "rejecting the least confident (softmax of ns)", level.curve_confidence, "circle"),
-        ("vote", "the vote, then its mean softmax", level.curve_vote, "diamond"),
+        ("thresholding", "confidence thresholding", level.curve_confidence, "circle"),
+        ("vote", "the vote", level.curve_vote, "diamond"),
     )
-    lines = [
-        Line(
-            key=key,
-            title=title,
-            path="M" + "L".join(f"{x(coverage):.1f},{y(risk):.1f}" for coverage, risk in curve),
-            points=marks[key],
-            marker=marker,
-        )
-        for key, title, curve, marker in curves
-    ]
     return Chart(
-        key=f"risk-{level.value:g}".replace(".", "-"),
-        title=f"σ = {level.value:g}",
-        x_title="coverage: share that is accepted",
+        key=f"risk-{level.value!r}".replace(".", "-"),
+        title=axis.at(level.value),
+        x_title="coverage: share of images accepted",
         y_title="risk: share of the accepted that is wrong",
         x_ticks=[(x(tenth / 5), f"{tenth / 5:g}") for tenth in range(6)],
         y_ticks=_y_ticks(y, top),
-        lines=lines,
+        lines=[
+            Line(
+                key=key,
+                title=title,
+                path="M" + "L".join(f"{x(coverage):.1f},{y(risk):.1f}" for coverage, risk in curve),
+                points=_operating_points(level, key, x, y, marker, href),
+                marker=marker,
+            )
+            for key, title, curve, marker in curves
+        ],
     )
+
+
+def _operating_points(
+    level: Level,
+    key: str,
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+    marker: str,
+    href: Callable[[str], str],
+) -> list[Point]:
+    """The points of one curve at which the vote accepts unanimous images, a majority, or all."""
+    points = []
+    for point in level.operating_points:
+        accuracy = point.accuracy if key == "vote" else point.thresholding
+        if accuracy is None or point.coverage is None:
+            continue
+        risk = Rate(accuracy.of - accuracy.hits, accuracy.of, 1 - accuracy.value, 1 - accuracy.high, 1 - accuracy.low)
+        where = f"coverage {point.coverage.value:.3f}, risk {rate_words(risk)}"
+        place = x(point.coverage.value)
+        if key == "vote":
+            said, target = f"The vote, {POINT_NAMES[point.name]}: {where}", href(point.name)
+        else:
+            # Its coverage is the vote's. Nine units apart, neither hides the other.
+            said, target, place = f"Confidence thresholding, as many accepted: {where}", None, place - 9
+        points.append(_point(place, y, risk, said, target, marker))
+    return points
 
 
 def rate_words(rate: Rate) -> str:
@@ -208,10 +229,24 @@ def _path(points: Sequence[Point]) -> str:
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    """From values to places; a single value lies in the middle."""
+    """A linear map from values to places; a single value lies in the middle."""
     if low == high:
         return lambda _: (start + end) / 2
     return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _x_ticks(x: Callable[[float], float], values: Sequence[float]) -> list[tuple[float, str]]:
+    """A tick for each value, without text where it would overlap the text before it."""
+    ticks: list[tuple[float, str]] = []
+    free = 0.0
+    for value in values:
+        text, half = f"{value:g}", len(f"{value:g}") * DIGIT / 2
+        if x(value) - half < free:
+            text = ""
+        else:
+            free = x(value) + half + DIGIT / 2
+        ticks.append((x(value), text))
+    return ticks
 
 
 def _y_ticks(y: Callable[[float], float], top: float) -> list[tuple[float, str]]:

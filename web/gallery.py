@@ -1,4 +1,4 @@
-"""The images behind a number: of one level, by what the views and the vote made of them, a page at a time."""
+"""The images that a number of the report counts, one page at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,52 +8,47 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Row, Select, and_, func, not_, select
 from sqlalchemy.orm import Session
 
+from db.outcome import WITHOUT_PREDICTION, Judged, without_prediction
 from db.runs import RunInfo
-from db.tables import SKIPPED, Failure, Image, Prediction
+from db.tables import Failure, Image, Prediction
 
 #: Images on a page.
 PAGE = 48
 
-_P, _LABEL = Prediction, Image.label
-_AGREE = and_(_P.label_ns == _P.label_ss, _P.label_ns == _P.label_ds)
-#: The vote is right; a reject is not.
-_RIGHT = and_(_P.label_maj.is_not(None), _P.label_maj == _LABEL)
-
 
 class Selection(NamedTuple):
-    """Predictions that a number counts: in words, and in SQL."""
+    """A selection of predictions, in words and as a condition in SQL."""
 
     words: str
     condition: ColumnElement[bool]
 
 
-#: What the gallery can be asked for, as it stands in its URL; each is the numerator of a rate, or the rest of one.
+_JUDGED = Judged()
+
+#: The selections of the gallery, by their word in its address. Each is the numerator of a rate, or the rest of one.
 SELECTIONS: Mapping[str, Selection] = MappingProxyType(
     {
-        "right": Selection("vote right", _RIGHT),
-        "wrong": Selection("vote wrong", and_(_P.label_maj.is_not(None), _P.label_maj != _LABEL)),
-        "rejected": Selection("rejected", _P.label_maj.is_(None)),
-        "accepted": Selection("accepted", _P.label_maj.is_not(None)),
-        "unlabelled": Selection("accepted, unlabelled", and_(_P.label_maj.is_not(None), _LABEL.is_(None))),
-        "saved": Selection("saved: ns wrong, vote right", and_(_P.label_ns != _LABEL, _RIGHT)),
-        "lost": Selection(
-            "lost: ns right, vote wrong or rejecting",
-            and_(_P.label_ns == _LABEL, func.coalesce(_P.label_maj != _LABEL, True)),
-        ),
-        "ns_right": Selection("ns right", _P.label_ns == _LABEL),
-        "ss_right": Selection("ss right", _P.label_ss == _LABEL),
-        "ds_right": Selection("ds right", _P.label_ds == _LABEL),
-        "unanimous": Selection("all views agree", _AGREE),
-        "split": Selection("two views agree, one does not", and_(_P.label_maj.is_not(None), not_(_AGREE))),
-        "agree_ss": Selection("ss says what ns says", _P.label_ns == _P.label_ss),
-        "agree_ds": Selection("ds says what ns says", _P.label_ns == _P.label_ds),
+        "right": Selection("vote right", _JUDGED.right),
+        "wrong": Selection("vote wrong", _JUDGED.wrong),
+        "rejected": Selection("rejected", _JUDGED.rejected),
+        "accepted": Selection("accepted", _JUDGED.accepted),
+        "unlabelled": Selection("accepted, without a label", _JUDGED.unlabelled),
+        "saved": Selection("saved: ns wrong, vote right", _JUDGED.saved),
+        "lost": Selection("lost: ns right, vote wrong or rejected", _JUDGED.lost),
+        "ns_right": Selection("ns right", _JUDGED.ns == _JUDGED.label),
+        "ss_right": Selection("ss right", _JUDGED.ss == _JUDGED.label),
+        "ds_right": Selection("ds right", _JUDGED.ds == _JUDGED.label),
+        "unanimous": Selection("all views agree", _JUDGED.unanimous),
+        "split": Selection("two of three views agree", and_(_JUDGED.accepted, not_(_JUDGED.unanimous))),
+        "agree_ss": Selection("ss agrees with ns", _JUDGED.ns == _JUDGED.ss),
+        "agree_ds": Selection("ds agrees with ns", _JUDGED.ns == _JUDGED.ds),
     }
 )
 
-#: Images without a prediction, at any level.
-FAILURES = MappingProxyType({"failed": "failed", "skipped": "skipped"})
+#: Images without a prediction at any level.
+FAILURES = MappingProxyType({name: name for name in WITHOUT_PREDICTION})
 
-#: Where the images behind each rate of the report are.
+#: The selection that each rate of the report counts.
 BEHIND = MappingProxyType(
     {
         "acc_ns": "ns_right",
@@ -72,7 +67,7 @@ BEHIND = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One image of the gallery: what was found for it at one level, or why there is nothing."""
+    """One image of the gallery, with its prediction at one level or its failure."""
 
     image_id: int
     path: str
@@ -83,22 +78,22 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a page of the gallery is to show."""
+    """Which images a page of the gallery shows."""
 
-    #: Of predictions; None where failures are asked for.
+    #: The level of predictions; None for failures.
     level: float | None
-    #: One of SELECTIONS or FAILURES; None is every prediction.
+    #: One of SELECTIONS or FAILURES; None for every prediction.
     outcome: str | None = None
     #: Index of the true class.
     label: int | None = None
-    #: Index of the class that the vote said.
+    #: Index of the class that the vote gave.
     voted: int | None = None
-    #: Of a failure.
+    #: The code of failures.
     code: str | None = None
 
 
 def tiles(session: Session, run: RunInfo, wanted: Wanted, *, after: int = 0, limit: int = PAGE) -> list[Tile]:
-    """The first images with a higher id than `after`, in the dataset's order."""
+    """The first images whose id is higher than `after`, in the dataset's order."""
     if wanted.outcome in FAILURES or wanted.code:
         rows = session.execute(_failures(run, wanted).where(Failure.image_id > after).limit(limit))
         return [
@@ -133,10 +128,8 @@ def _failures(run: RunInfo, wanted: Wanted) -> Select[Failure, Image]:
         .where(Failure.run_id == run.id)
         .order_by(Failure.image_id)
     )
-    if wanted.outcome == "skipped":
-        rows = rows.where(Failure.code.in_(SKIPPED))
-    elif wanted.outcome == "failed":
-        rows = rows.where(Failure.code.not_in(SKIPPED))
+    if wanted.outcome is not None:
+        rows = rows.where(without_prediction() == wanted.outcome)
     if wanted.code is not None:
         rows = rows.where(Failure.code == wanted.code)
     if wanted.label is not None:
@@ -145,6 +138,6 @@ def _failures(run: RunInfo, wanted: Wanted) -> Select[Failure, Image]:
 
 
 def failure_codes(session: Session, run: RunInfo) -> list[Row[str, int]]:
-    """(code, images), the most frequent first."""
+    """Failure codes with their number of images, the most frequent first."""
     rows = select(Failure.code, func.count()).where(Failure.run_id == run.id).group_by(Failure.code)
     return list(session.execute(rows.order_by(func.count().desc(), Failure.code)))

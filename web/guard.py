@@ -1,4 +1,4 @@
-"""Who may ask for a page, and how: reading only, from this machine or with the token; and what browsers may do."""
+"""Guards the pages: only reading, only from this machine or with the token, and with strict rules for browsers."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "smoothvote"
 
-#: Pages need nothing but what this server sends, run no inline script, and are framed by nobody.
+#: Pages load only from this server, run no inline script, and cannot be shown in a frame.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -26,21 +26,21 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware around all else.
+    """ASGI middleware around the application.
 
     Args:
-        app: what is guarded.
-        token: who has it may read; None: everybody who reaches this server may.
-        hosts: names that this server answers to, without ports. A page elsewhere whose name was made to point at this
-            machine (DNS rebinding) sends its own name. None: any name; then the token is what keeps strangers out.
+        app: the application.
+        token: what a reader must present; None: everybody who reaches this server may read.
+        hosts: the host names, without ports, that a request may carry; None: any. This refuses DNS rebinding, where a
+            foreign page makes its own name point at this machine: the browser then sends that name.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, hosts: frozenset[str] | None) -> None:
         self._app, self._token, self._hosts = app, token, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI asks."""
-        if scope["type"] == "lifespan":  # that the server starts and ends
+        """Answers a request as ASGI defines it."""
+        if scope["type"] == "lifespan":  # the server starts or ends
             await self._app(scope, receive, send)
         if scope["type"] != "http":
             return
@@ -50,7 +50,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
-                # What a run holds is nobody else's, and changes.
+                # Pages are private, and change while a run is open.
                 headers.setdefault("Cache-Control", "private, no-store")
             elif head:
                 message = {**message, "body": b""}
@@ -63,9 +63,9 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if scope["method"] not in ("GET", "HEAD"):
-            return _line("these pages can only be read: GET or HEAD", 405, {"Allow": "GET, HEAD"})
+            return _line("these pages can only be read: use GET or HEAD", 405, {"Allow": "GET, HEAD"})
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
-            return _line("this server is not known by that name: open it by the address that it printed", 421)
+            return _line("this server does not answer to that host name: open the address that it printed", 421)
         if self._token is None:
             return None
         return self._ask_for_token(self._token, scope, headers)
@@ -77,9 +77,9 @@ class Guard:
             rest = urlencode([(name, value) for name, value in query if name != "token"])
             path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
             clean = path + (f"?{rest}" if rest else "")
-            # A path that begins with // would be read as another host.
+            # A browser would read a path that begins with // as another host.
             answer = RedirectResponse("/" + clean.lstrip("/"), 303)
-            # Lax, not strict: a link in a chat or a mail is to work, and nothing here can be changed by one.
+            # Lax, not strict: a link in a chat or a mail must work, and no request changes anything here.
             answer.set_cookie(
                 COOKIE, _cookie(token), httponly=True, samesite="lax", secure=scope.get("scheme") == "https"
             )
@@ -106,10 +106,10 @@ def _host_name(host: str) -> str:
 
 
 def _same(given: str, expected: str) -> bool:
-    """In a time that says nothing of where they differ."""
+    """Compares in constant time, so that the time taken does not tell where two strings differ."""
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode(errors="replace"))
 
 
 def _cookie(token: str) -> str:
-    """What stands for the token in a cookie: a token may hold what a cookie may not, and need not lie in a browser."""
+    """The cookie's value: a hash, because a token may hold characters that a cookie may not, and stays secret so."""
     return hmac.new(token.encode(errors="replace"), b"smoothvote cookie", hashlib.sha256).hexdigest()

@@ -1,5 +1,6 @@
-"""The pages of reports: all runs, and one."""
+"""The list of runs, and the report of one run."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,14 +8,14 @@ from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
 from db.errors import WrongUse
-from db.runs import Progress, RunInfo, find_run, list_runs, progress
+from db.runs import Progress, RunInfo, count_runs, find_run, list_runs, progress
 from report.names import PAIRS_LEGEND, PAIRS_TITLE, POINTS_LEGEND, POINTS_TITLE, legend
-from report.report import RATES, Level
+from report.report import RATES, Level, Report
 from report.verdict import verdict
 from web.api import RUNS
 from web.asked import PageNumber, RunName, TheRecord
 from web.assets import static_files
-from web.charts import ACCURACIES, rates_chart, risk_chart, series_of
+from web.charts import ACCURACIES, Chart, rates_chart, risk_chart, series_of
 from web.gallery import BEHIND, failure_codes
 from web.render import level_text, link, page
 
@@ -23,7 +24,7 @@ routes = APIRouter()
 
 @routes.get("/static/{name}")
 def static(name: str) -> Response:
-    """Style sheet, script, icon."""
+    """The style sheet, the script or the icon."""
     found = static_files().get(name)
     if found is None:
         raise HTTPException(404)
@@ -33,36 +34,28 @@ def static(name: str) -> Response:
 
 @routes.get("/")
 def runs(record: TheRecord, number: PageNumber = 1) -> Response:
-    """The runs, newest first."""
+    """One page of runs, the newest first."""
     if not record.begun:
         return page("runs.html", runs=[], number=1, last=1, live=None, pages_of=None)
     with record.reading() as session:
-        found = list_runs(session)
-        last = max(1, -(-len(found) // RUNS))
+        last = max(1, -(-count_runs(session) // RUNS))
         if number > last:
             raise WrongUse(f"there is no page {number} of runs: the last is {last}")
-        shown = [(run, progress(session, run)) for run in found[(number - 1) * RUNS : number * RUNS]]
+        found = list_runs(session, limit=RUNS, offset=(number - 1) * RUNS)
+        shown = [(run, progress(session, run)) for run in found]
     live = link("api", "runs", page=number) if any(is_open(so_far) for _, so_far in shown) else None
     return page("runs.html", runs=shown, number=number, last=last, live=live, pages_of=lambda number: link(page=number))
 
 
 @routes.get("/runs/{run}")
 def run(record: TheRecord, run: RunName) -> Response:
-    """A run's report."""
+    """The report of a run."""
     with record.reading() as session:
         found = find_run(session, run)
         so_far = progress(session, found)
         report = record.report(session, found, so_far)
         codes = failure_codes(session, found)
-    href = partial(_behind, found)
-    accuracies = series_of(report, ACCURACIES, href)
-    rejects = series_of(report, ["reject_rate"], href)
-    charts = []
-    if accuracies:
-        charts.append(rates_chart("accuracy", "Accuracy against noise", accuracies, y_title="accuracy"))
-    if rejects:
-        charts.append(rates_chart("rejects", "Rejects against noise", rejects, y_title="reject rate"))
-    risks = [risk_chart(level, partial(_accepted, found, level)) for level in report.levels]
+    risks = [risk_chart(level, found.axis, partial(_accepted, found, level)) for level in report.levels]
     return page(
         "run.html",
         run=found,
@@ -73,7 +66,7 @@ def run(record: TheRecord, run: RunName) -> Response:
         legend=legend(report),
         rates=[name for name in RATES if any(level.rate(name) for level in report.levels)],
         labelled=any(level.labelled for level in report.levels),
-        charts=charts,
+        charts=_charts(report),
         risks=[chart for chart in risks if chart],
         codes=codes,
         recipe=_recipe(found),
@@ -81,19 +74,34 @@ def run(record: TheRecord, run: RunName) -> Response:
     )
 
 
+def _charts(report: Report) -> list[Chart]:
+    """Accuracies, where images have labels, and rejects, both against the level."""
+    found = []
+    for key, title, y_title, names in (
+        ("accuracy", "Accuracy", "accuracy", ACCURACIES),
+        ("rejects", "Rejects", "reject rate", ("reject_rate",)),
+    ):
+        if series := series_of(report, names, partial(_behind, report.run)):
+            found.append(rates_chart(key, f"{title} against {report.run.axis.title}", series, y_title=y_title))
+    return found
+
+
 def _recipe(run: RunInfo) -> dict[str, Any]:
-    """All that the answers hang on; preprocessing as the first worker found it, where the recipe left it open."""
+    """Everything that the answers depend on.
+
+    Where the recipe leaves the preprocessing to the weights, what the first worker recorded.
+    """
     fields = run.recipe.model_dump(exclude_none=True, exclude={"classes"})
     fields["levels"] = ", ".join(f"{level:g}" for level in run.recipe.levels)
     return fields | (run.preprocessing or {}) | {"weights_sha256": run.weights_sha256 or "no worker has begun yet"}
 
 
 def is_open(so_far: Progress) -> bool:
-    """Whether more may be found."""
+    """Whether the run may still get results."""
     return not so_far.complete and not so_far.cancelled
 
 
-def _behind(run: RunInfo, name: str) -> Any:
+def _behind(run: RunInfo, name: str) -> Callable[[Level], str]:
     return lambda level: link("runs", run.id, "images", level=level_text(level.value), outcome=BEHIND[name])
 
 

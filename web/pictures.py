@@ -1,4 +1,4 @@
-"""Pictures by run and image, never by path: made by what the front door brought, which needs torch."""
+"""Pictures of images. Their address names a run and an image, never a path. The front door provides who draws them."""
 
 from typing import Literal
 
@@ -13,17 +13,18 @@ from web.record import Record
 
 routes = APIRouter()
 
-#: A run's pictures never change: an image that did is refused.
+#: A run's picture never changes: an image whose file changed gets an error instead.
 KEEP = {"Cache-Control": "private, max-age=86400"}
-NO_TORCH = "pictures need torch on the machine that serves: pip install 'smoothvote[worker]'"
+NO_PILLOW = "pictures need Pillow on the machine that serves: pip install 'smoothvote[worker]'"
+NO_TORCH = "views need torch on the machine that serves: pip install 'smoothvote[worker]'"
 
 
 @routes.get("/pictures/{run}/{image}/thumbnail")
 def thumbnail(request: Request, record: TheRecord, run: RunName, image: ImageId) -> Response:
-    """One image, small."""
+    """The image, small."""
     draw = request.app.state.draw
     if draw is None:
-        return PlainTextResponse(NO_TORCH, 404)
+        return PlainTextResponse(NO_PILLOW, 404)
     found, entry = _find(record, run, image)
     return Response(draw().thumbnail(found, entry), media_type="image/jpeg", headers=KEEP)
 
@@ -37,16 +38,16 @@ def view(
     view: Literal["ns", "ss", "ds"],
     level: float = Query(),
 ) -> Response:
-    """One view, as the model saw it."""
+    """One view at one level, as the model saw it."""
     draw = request.app.state.draw
     if draw is None:
-        return PlainTextResponse(NO_TORCH, 404)
+        return PlainTextResponse(NO_PILLOW, 404)
     found, entry = _find(record, run, image)
     return Response(draw().view(found, entry, level_of(found, level), view), media_type="image/png", headers=KEEP)
 
 
 def _find(record: Record, name: str, image_id: int) -> tuple[RunInfo, Entry]:
-    # The database is let go before the picture is made, which takes longer.
+    # This ends the database session before the picture is drawn, which takes longer.
     with record.reading() as session:
         run = find_run(session, name)
         return run, entry_of(find_image(session, run, image_id))

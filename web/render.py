@@ -1,4 +1,4 @@
-"""From values to a page: the templates, and the few words and links that they are given. All text is escaped."""
+"""Renders templates, and gives them their links and formats of numbers. Jinja escapes every value."""
 
 from datetime import datetime
 from functools import cache
@@ -19,13 +19,13 @@ from web.gallery import BEHIND
 
 
 def page(template: str, /, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page of these values."""
+    """Renders a template with these values."""
     return HTMLResponse(environment().get_template(template).render(values), status)
 
 
 @cache
 def environment() -> Environment:
-    """The templates. A value that a template names and nobody gave is an error, never a blank."""
+    """The templates. A name without a value is an error, not an empty string."""
     made = Environment(
         loader=PackageLoader("web"),
         autoescape=True,
@@ -45,6 +45,7 @@ def environment() -> Environment:
     )
     made.filters.update(
         amount=amount,
+        capital=capital,
         ends=ends,
         moment=moment,
         p_value=p_value,
@@ -57,20 +58,20 @@ def environment() -> Environment:
 
 
 def link(*path: object, **query: object) -> str:
-    """An address on this server; what is None is left out of its query. `class_` stands for `class`."""
+    """An address on this server, without the query fields that are None. `class_` stands for `class`."""
     asked = {name.rstrip("_"): value for name, value in query.items() if value is not None}
     where = "/" + "/".join(quote(str(part), safe="") for part in path)
     return f"{where}?{urlencode(asked)}" if asked else where
 
 
 def level_text(value: float) -> str:
-    """A level as an address holds it: exactly."""
+    """A level as text that reads back as exactly the same number."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
 def share(value: Rate | float | None) -> str:
-    """A share, with four decimals."""
+    """A share with four decimals."""
     value = value.value if isinstance(value, Rate) else value
     return "–" if value is None else f"{value:.4f}"
 
@@ -81,17 +82,22 @@ def ends(rate: Rate) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference."""
+    """A difference with its sign and four decimals."""
     return f"{value:+.4f}".replace("-", "−")
 
 
+def capital(text: str) -> str:
+    """Text with a capital first letter, as a label begins; a symbol such as ε stays as it is."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
+
+
 def amount(value: int) -> str:
-    """A count, its thousands apart."""
+    """A count with thin spaces between thousands."""
     return f"{value:,}".replace(",", "\u202f")
 
 
 def moment(when: datetime) -> str:
-    """A moment on this machine's clock."""
+    """A moment in this machine's time zone."""
     return f"{when.astimezone():%Y-%m-%d %H:%M}"
 
 

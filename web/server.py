@@ -1,4 +1,4 @@
-"""The server of the pages: where it listens, whom it lets in, and how it ends."""
+"""Serves the pages: opens the port, decides who may connect, and stops at a signal."""
 
 import errno
 import ipaddress
@@ -17,14 +17,15 @@ def serve(settings: Settings, draw: Callable[[], Pictures] | None, *, host: str,
     """Serves the pages until Ctrl-C or SIGTERM.
 
     Args:
-        settings: where the record is.
-        draw: makes what makes pictures, when the first is asked for; None where torch is not installed.
-        host: to listen at: this machine only, unless there is a token.
-        port: 0 is any that is free.
-        token: who opens the pages must have it.
+        settings: where the database is.
+        draw: gives the Pictures that draw images, called once for the first picture; None where Pillow is missing.
+        host: the address to listen at. Without a token it must be one that only this machine reaches.
+        port: the port; 0 takes any that is free.
+        token: what a reader must present; None or empty: nothing.
 
     Raises:
-        WrongUse: if it cannot listen there, or strangers could come in; or if the database cannot be used.
+        WrongUse: if the port cannot be opened, if others could read without a token, or if the database cannot be
+            used.
     """
     import uvicorn
 
@@ -37,7 +38,7 @@ def serve(settings: Settings, draw: Callable[[], Pictures] | None, *, host: str,
             record.check()
         with listen(host, port, token) as listening:
             address, port = listening.getsockname()[:2]
-            # Whoever has the token may come by any name: a proxy's, a forwarded port's.
+            # With a token any host name is allowed, such as that of a proxy or of a forwarded port.
             mine = frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host).lower()})
             hosts = mine if is_local(address) and not token else None
             config = uvicorn.Config(
@@ -52,25 +53,25 @@ def serve(settings: Settings, draw: Callable[[], Pictures] | None, *, host: str,
             print(
                 f"smoothvote: open http://{_bracketed(host)}:{port}/{how} (Ctrl-C ends it)", file=sys.stderr, flush=True
             )
-            with suppress(KeyboardInterrupt):  # as a person ends it
+            with suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int, token: str | None) -> socket.socket:
-    """A socket that listens there.
+    """Opens a socket that listens at this address.
 
     Raises:
-        WrongUse: if it cannot, or if the address is not this machine's own and there is no token.
+        WrongUse: if it cannot be opened, or if other machines reach the address and there is no token.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise WrongUse(
-            f"--host {host}: no such address; 127.0.0.1 is this machine, 0.0.0.0 all of its networks"
+            f"--host {host}: there is no such address; 127.0.0.1 is this machine, 0.0.0.0 is all its networks"
         ) from None
     if token is None and not is_local(str(address[0])):
         raise WrongUse(
-            f"--host {host}: whoever reaches this machine could read the record: export SMOOTHVOTE_TOKEN=… first, or leave --host out"
+            f"--host {host}: everybody who reaches this machine could read the record: export SMOOTHVOTE_TOKEN=… first, or leave --host out"
         )
     listening = socket.socket(family, kind, protocol)
     if os.name == "posix":
@@ -87,7 +88,7 @@ def listen(host: str, port: int, token: str | None) -> socket.socket:
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine reaches an IP address."""
+    """Whether an IP address can be reached from this machine only."""
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
