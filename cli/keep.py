@@ -6,7 +6,7 @@ import click
 @click.command()
 @click.argument("run")
 def cancel(run: str) -> None:
-    """Stop RUN. What was found stays; submitting it again resumes it."""
+    """Cancel RUN. Its results stay; submitting it again resumes it."""
     from db.runs import find_run
     from db.session import connect, reading, writing
     from db.settings import load_settings
@@ -27,7 +27,7 @@ def db() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Bring the database to this version's tables. Run it once before the workers of a new version."""
+    """Create the tables of the database, or bring them to this version. Run it once, before workers of a new version."""
     from db.errors import WrongUse
     from db.migrations import upgrade as migrate
     from db.session import current_revision, open_engine, shown

@@ -66,10 +66,10 @@ def all_image_ids(session: Session) -> list[int]:
     return list(session.scalars(select(Image.id).order_by(Image.position)))
 
 
-def predicted(image_id: int, sigma: float, ns: int, ss: int, ds: int, voted: int | None) -> Predicted:
+def predicted(image_id: int, level: float, ns: int, ss: int, ds: int, voted: int | None) -> Predicted:
     return Predicted(
         image_id=image_id,
-        level=sigma,
+        level=level,
         label_ns=ns,
         confidence_ns=0.5,
         label_ss=ss,
@@ -84,10 +84,10 @@ def failed(image_id: int, code: str = "truncated") -> Failed:
     return Failed(image_id=image_id, code=code, message="why")
 
 
-def finish_all(engine: Engine, run_id: str, *, worker: str = "w") -> None:
-    """Does every job of a run, predicting class 1 for everything."""
-    for job in jobs(engine, run_id):
+def finish_all(engine: Engine, run_id: str, *, worker: str = "w", only: int | None = None) -> None:
+    """Does every open job of a run, or the first few only, predicting class 1 for everything."""
+    for job in [job for job in jobs(engine, run_id) if job.done_at is None][:only]:
         claim = store.claim(engine, job.id, worker=worker, lease=60)
         assert claim
-        rows = [predicted(image, sigma, 1, 1, 1, 1) for image in image_ids(engine, claim) for sigma in LEVELS]
+        rows = [predicted(image, level, 1, 1, 1, 1) for image in image_ids(engine, claim) for level in LEVELS]
         assert store.finish(engine, claim, rows, [])

@@ -47,7 +47,7 @@ def by_hand(engine: Engine) -> str:
     assert claim
     ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
     views = [(1, 1, 1, 1), (7, 1, 1, 1), (1, 8, 9, None), (1, 9, 9, 9), (5, 5, 6, 5)]
-    rows = [predicted(ids[n], sigma, *found) for sigma in LEVELS for n, found in enumerate(views)]
+    rows = [predicted(ids[n], level, *found) for level in LEVELS for n, found in enumerate(views)]
     assert store.finish(engine, claim, rows, [failed(ids[5], "grayscale"), failed(ids[6])])
     return run_id
 
@@ -73,7 +73,8 @@ def test_levels_says_what_the_report_says(engine: Engine) -> None:
         with reading(engine) as session:
             wanted = report(session, find_run(session, run_id)).levels
         for row, level in zip(found, wanted, strict=True):
-            for name in ("level", "expected", "predicted", "failed", "skipped", "pending", "labelled", "saved", "lost"):
+            assert row["level"] == level.value
+            for name in ("expected", "predicted", "failed", "skipped", "pending", "labelled", "saved", "lost"):
                 assert row[name] == getattr(level, name), name
             for name in RATES:
                 rate = level.rate(name)
@@ -86,7 +87,7 @@ def test_without_labels_there_are_rejects_and_no_accuracies(engine: Engine) -> N
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
     image_id = store.load_work(engine, claim).images[0][0]
-    assert store.finish(engine, claim, [predicted(image_id, sigma, 1, 2, 3, None) for sigma in LEVELS], [])
+    assert store.finish(engine, claim, [predicted(image_id, level, 1, 2, 3, None) for level in LEVELS], [])
     row = query(engine, "SELECT acc_ns, acc_maj, acc_maj_overall, saved, lost, reject_rate FROM levels")[0]
     assert list(row.values()) == [None, None, None, None, None, 1]
     assert query(engine, "SELECT * FROM classes") == []

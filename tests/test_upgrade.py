@@ -1,0 +1,191 @@
+"""A database of the version before is brought over in place, and the code of either version refuses the other's."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import smoothvote
+from older import FORMER, copy_to_older, migrate_to_older, rows_of
+from photos import RUN, record_photos
+from rows import finish_all, jobs, record
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import DBAPIError
+
+from db import store
+from db.errors import Away, WrongUse
+from db.message import QUEUE
+from db.migrations import upgrade
+from db.outage import passes
+from db.runs import find_run
+from db.session import connect, current_revision, open_engine, reading
+from db.settings import Settings
+from db.summaries import VERSION, summarise
+from db.tables import REVISION, Summary
+from report.data import to_json
+from report.report import report
+
+OPEN = "e" * 64
+
+
+def engine_over(url: str) -> Engine:
+    return open_engine(Settings(database_url=url))
+
+
+@pytest.fixture
+def today(tmp_path: Path) -> Iterator[Engine]:
+    """A database of this version: a real, complete run, and one of which a job is done and a job is leased."""
+    engine = engine_over(f"sqlite:///{tmp_path / 'today.db'}")
+    upgrade(engine)
+    record_photos(engine)
+    open_run = record(engine, [1, None, 2, 3, 4], job_size=3, name="open", fingerprint=OPEN)
+    finish_all(engine, open_run, only=1)
+    assert store.claim(engine, jobs(engine, open_run)[1].id, worker="host:1", lease=3600)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def older(database_url: str, today: Engine) -> Iterator[Engine]:
+    """The same rows in a database of revision 0002, with the summaries of the version before."""
+    engine = engine_over(database_url)
+    migrate_to_older(engine)
+    copy_to_older(today, engine)
+    stale = [{"run": RUN, "sigma": sigma, "tally": json.dumps({"rival_majority": [1, 1]})} for sigma in (0.0, 0.125)]
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO summaries (run_id, sigma, version, tally) VALUES (:run, :sigma, 1, :tally)"), stale
+        )
+    engine.dispose()
+    yield engine
+    engine.dispose()
+
+
+def test_every_row_is_as_before_under_the_new_names(older: Engine) -> None:
+    before = rows_of(older)
+    upgrade(older)
+    assert current_revision(older) == REVISION
+    now_called = {former: name for name, former in FORMER.items()}
+    expected = {
+        table: [{now_called.get(name, name): value for name, value in row.items()} for row in rows]
+        for table, rows in before.items()
+    }
+    for run in expected["runs"]:
+        run["axis"] = None
+    after = rows_of(older)
+    assert {table: sorted(rows, key=repr) for table, rows in expected.items()} == after
+    assert [len(after[table]) for table in ("predictions", "failures", "runs", "summaries")] == [86, 2, 2, 2]
+
+
+def test_the_reports_are_those_of_a_database_of_this_version(older: Engine, today: Engine) -> None:
+    upgrade(older)
+    for name in (RUN, "open"):
+        with reading(older) as session, reading(today) as other:
+            found, expected = (to_json(report(one, find_run(one, name))) for one in (session, other))
+        assert found == expected
+        assert found["run"]["axis"]["symbol"] == "σ"
+        assert [level["level"] for level in found["levels"]] == [level["sigma"] for level in found["levels"]]
+
+
+def test_a_recipe_of_the_version_before_has_the_same_run_id(older: Engine) -> None:
+    upgrade(older)
+    with reading(older) as session:
+        run = find_run(session, "open")
+    assert run.id == run.recipe.run_id(OPEN)
+
+
+def test_summaries_of_the_version_before_are_counted_again_and_replaced(older: Engine) -> None:
+    upgrade(older)
+    with reading(older) as session:
+        run = find_run(session, RUN)
+    summarise(older, run)
+    with reading(older) as session:
+        kept = session.execute(select(Summary.level, Summary.version)).all()
+        assert sorted(kept) == [(level, VERSION) for level in run.recipe.levels]
+        assert report(session, run) == report(session, run, stored=False)
+
+
+def test_an_open_run_goes_on_after_the_upgrade(older: Engine) -> None:
+    upgrade(older)
+    with reading(older) as session:
+        run = find_run(session, "open")
+    assert store.claim(older, jobs(older, run.id)[1].id, worker="host:2", lease=60) is None  # its lease was kept
+    store.expire(older, worker="host:1")
+    finish_all(older, run.id)
+    with reading(older) as session:
+        assert report(session, run).complete
+
+
+def test_views_that_people_built_on_ours_are_kept(older: Engine) -> None:
+    with older.begin() as connection:
+        connection.execute(text("CREATE VIEW of_mine AS SELECT path, outcome FROM outcomes"))
+        connection.execute(text('CREATE VIEW "of mine, too" AS SELECT sigma, acc_maj FROM levels'))
+    upgrade(older)
+    with older.connect() as connection:
+        assert len(connection.execute(text("SELECT path, outcome FROM of_mine")).all()) == 86
+        named = text('SELECT min(sigma) FROM "of mine, too"')
+        if older.dialect.name == "postgresql":
+            assert connection.execute(named).first() == (0.0,)
+        else:
+            with pytest.raises(DBAPIError, match="no such column: sigma"):
+                connection.execute(named)
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(older: Engine) -> None:
+    with older.begin() as connection:
+        connection.execute(text("ALTER TABLE runs ADD COLUMN axis INTEGER"))  # in the way of ours
+    before = rows_of(older)
+    with pytest.raises(DBAPIError, match="axis"):
+        upgrade(older)
+    assert rows_of(older) == before
+    assert current_revision(older) == "0002"
+    with older.connect() as connection:
+        assert connection.execute(text("SELECT count(sigma) FROM outcomes")).scalar() == 86
+
+
+# -- the code of one version and the database of the other -------------------------------------------------------
+
+
+def test_this_code_refuses_a_database_of_the_version_before(older: Engine, database_url: str) -> None:
+    with pytest.raises(WrongUse, match=r"is at revision 0002, this code needs 0100: run `smoothvote db upgrade`$"):
+        connect(Settings(database_url=database_url))
+
+
+def test_the_commands_refuse_it_in_one_line_and_go_on_after_the_upgrade(
+    older: Engine, database_url: str, tmp_path: Path
+) -> None:
+    env = {"SMOOTHVOTE_DATABASE_URL": database_url}
+    refused = smoothvote("report", "photos", cwd=tmp_path, env=env, code=2)
+    assert refused.stderr.count("\n") == 1
+    assert refused.stderr.endswith("run `smoothvote db upgrade`\n")
+    assert smoothvote("db", "upgrade", cwd=tmp_path, env=env).stderr.endswith(": 0002 → 0100\n")
+    said = smoothvote("report", "photos", "--format", "json", cwd=tmp_path, env=env)
+    assert json.loads(said.stdout)["run"]["id"] == RUN
+
+
+def test_a_worker_of_the_version_before_can_neither_claim_nor_store(older: Engine) -> None:
+    """It connected before the upgrade, so it does not see the new revision."""
+    upgrade(older)
+    before = rows_of(older)
+    for statement in (
+        "UPDATE jobs SET lease_until = NULL, attempts = attempts + 1, worker = 'old' WHERE done_at IS NULL",
+        "UPDATE jobs SET done_at = CURRENT_TIMESTAMP, lease_until = NULL, note = NULL WHERE done_at IS NULL",
+    ):
+        with pytest.raises(DBAPIError, match="lease_until"), older.begin() as connection:
+            connection.execute(text(statement))
+    assert rows_of(older) == before
+
+
+def test_a_worker_of_this_version_waits_once_the_database_is_a_generation_ahead(engine: Engine) -> None:
+    run_id = record(engine, [0] * 4)
+    job_id = jobs(engine, run_id)[0].id
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0200'"))
+    with pytest.raises(Away, match="is at revision 0200, newer than this code's 0100: install the newer") as raised:
+        store.claim(engine, job_id, worker="w", lease=60)
+    assert passes(raised.value)
+    assert jobs(engine, run_id)[0].attempts == 0
+
+
+def test_each_generation_has_a_queue_of_its_own() -> None:
+    assert f"smoothvote.{REVISION[:2]}" == QUEUE
