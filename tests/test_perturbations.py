@@ -106,9 +106,8 @@ def test_x_at_a_level_does_not_depend_on_the_other_levels_or_on_when_it_is_made(
     assert torch.equal(alone, together[-1])
 
 
-def test_a_pointwise_member_makes_of_a_part_what_it_makes_of_the_whole(member: Perturbation) -> None:
-    if not isinstance(member, Pointwise):
-        pytest.skip("it looks at the whole image")
+@pytest.mark.parametrize("member", [one for one in PERTURBATIONS.values() if isinstance(one, Pointwise)])
+def test_a_pointwise_member_makes_of_a_part_what_it_makes_of_the_whole(member: Pointwise) -> None:
     torch.manual_seed(0)
     image = torch.rand(3, 9, 14)
     field = member.draw(Key(DIGEST, 0), 9, 14).expand(3, -1, -1)
