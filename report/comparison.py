@@ -93,7 +93,7 @@ def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Inte
         interval: how the intervals of rates are made; those of differences are Newcombe's.
 
     Raises:
-        WrongUse: if it is one run twice, or the runs share no image, class or level.
+        WrongUse: if it is one run twice, or the runs have different images, classes or axes, or no common level.
     """
     _check_comparable(session, first, second)
     values = [value for value in first.recipe.levels if value in second.recipe.levels]
@@ -136,10 +136,15 @@ def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None
             f"runs {first.id} and {second.id} have other classes: the same label is not the same class; "
             "compare runs with the same --classes"
         )
+    if first.axis != second.axis:
+        raise WrongUse(
+            f"the levels of runs {first.id} and {second.id} have no common axis: {first.axis.label}, and "
+            f"{second.axis.label}; compare runs with the same --perturbation"
+        )
     if not set(first.recipe.levels) & set(second.recipe.levels):
         of = [", ".join(f"{value:g}" for value in run.recipe.levels) for run in (first, second)]
         raise WrongUse(
-            f"runs {first.id} and {second.id} share no noise level: {of[0]} and {of[1]}; run one of them at the other's --levels"
+            f"runs {first.id} and {second.id} share no level: {of[0]} and {of[1]}; run one of them at the other's --levels"
         )
 
 

@@ -104,7 +104,7 @@ class Level:
     curve_vote: list[tuple[float, float]]
 
     def rate(self, name: str) -> Rate | None:
-        """The rate of this name, one of RATES."""
+        """The rate of this name, one of RATES or ``thresholding``."""
         found: Rate | None = getattr(self, name)
         return found
 
@@ -113,8 +113,13 @@ class Level:
         return next(point for point in self.operating_points if point.name == name)
 
     @property
+    def thresholding(self) -> Rate | None:
+        """Selective accuracy of confidence thresholding at the coverage of the vote."""
+        return self.point("majority").thresholding
+
+    @property
     def verdict(self) -> Verdict | None:
-        """Whether the vote does better than its rival at the same coverage; None where nothing is labelled."""
+        """Whether the vote is better than confidence thresholding at its coverage; None where nothing is labelled."""
         tested = self.point("majority").against_thresholding
         return tested and tested.verdict
 

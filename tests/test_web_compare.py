@@ -65,8 +65,8 @@ def test_runs_with_different_axes_are_not_drawn_on_one_axis(engine: Engine, judg
     foggy = measured(engine, recipe=other(perturbation="fog"), axis=Axis("severity", "severity"), name="foggy")
     page = get(served, f"/compare?a={judged}&b={foggy}")
     assert (
-        "The levels of run A are of another kind than those of run B: noise level σ (standard deviation of pixels in "
-        "[0, 1]), and severity. They have no common axis: compare runs with the same perturbation." in words(page)
+        f"the levels of runs {judged} and {foggy} have no common axis: noise level σ (standard deviation of pixels in "
+        "[0, 1]), and severity; compare runs with the same --perturbation" in words(page)
     )
     assert '<figure class="chart">' not in page
     assert "Image by image" not in page
@@ -97,7 +97,7 @@ def test_run_a_is_chosen_first_and_then_run_b_among_the_comparable(
     assert offered(get(served, f"/compare?a={judged}&b={reseeded}"), "b") == [shares_one_level, reseeded]
     # What is not offered can still be named, and the page says why it is not comparable.
     page = get(served, f"/compare?a={judged}&b={other_levels}")
-    assert "share no" in words(page)
+    assert "share no level: 0, 0.25 and 0.1, 0.2" in words(page)
     assert offered(page, "b") == [other_levels, shares_one_level, reseeded]
     assert "None of the newest 200 runs over the images of run A" in words(get(served, f"/compare?a={other_images}"))
     with reading(engine) as session:

@@ -24,9 +24,13 @@ from web.record import Record
 def test_a_report_shows_each_rate_with_its_interval_and_denominator(judged: str, served: TestClient) -> None:
     said = words(get(served, f"/runs/{judged}"))
     assert "Acc NS 0.7500 0.301 – 0.954 · 3 of 4 0.2500 0.046 – 0.699 · 1 of 4" in said
-    assert "Acc Maj 0.6667 0.208 – 0.939 · 2 of 3 0.5000 0.095 – 0.905 · 1 of 2" in said
-    assert "Acc Maj overall 0.5000 0.150 – 0.850 · 2 of 4" in said
-    assert "Reject 0.2000 0.036 – 0.624 · 1 of 5 0.6000 0.231 – 0.882 · 3 of 5" in said
+    assert (
+        "Selective accuracy of the vote (Acc Maj) 0.6667 0.208 – 0.939 · 2 of 3 0.5000 0.095 – 0.905 · 1 of 2" in said
+    )
+    # All confidences are equal, so the first images count as the most confident: three of them, and two at 0.25.
+    assert "Selective accuracy of confidence thresholding, same coverage 0.6667 0.208 – 0.939 · 2 of 3 0.5000" in said
+    assert "Acc Maj overall, a reject counting as wrong 0.5000 0.150 – 0.850 · 2 of 4" in said
+    assert "Reject rate 0.2000 0.036 – 0.624 · 1 of 5 0.6000 0.231 – 0.882 · 3 of 5" in said
     assert "saved 1 of 4 0 of 4" in said
     assert "lost 2 of 4 0 of 4" in said
     assert "expected 7 7 predicted 5 5 labelled 4 4 failed 1 1 skipped 1 1 pending 0 0" in said

@@ -27,7 +27,7 @@ COLUMNS = {
     "label": "class",
     "predicted": "images",
     "acc_ns": TITLES["acc_ns"],
-    "acc_maj": TITLES["acc_maj"],
+    "acc_maj": f"Selective accuracy ({TITLES['acc_maj']})",
     "acc_maj_overall": TITLES["acc_maj_overall"],
     "reject_rate": TITLES["reject_rate"],
 }

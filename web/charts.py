@@ -22,6 +22,7 @@ MARKERS = {
     "up": "M0,-5.5L5.5,4.5H-5.5Z",
     "diamond": "M0,-6L6,0L0,6L-6,0Z",
     "down": "M0,5.5L5.5,-4.5H-5.5Z",
+    "plus": "M-2,-5.5h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5Z",
     "cross": "M-5,-3L-3,-5L0,-2L3,-5L5,-3L2,0L5,3L3,5L0,2L-3,5L-5,3L-2,0Z",
 }
 MARKER_OF = {
@@ -29,10 +30,11 @@ MARKER_OF = {
     "acc_ss": "square",
     "acc_ds": "up",
     "acc_maj": "diamond",
+    "thresholding": "plus",
     "acc_maj_overall": "down",
     "reject_rate": "cross",
 }
-ACCURACIES = ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall")
+ACCURACIES = ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "thresholding", "acc_maj_overall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +91,13 @@ class Series:
     key: str
     title: str
     marker: str
-    #: Gives the address of the images that the rate counts at a level.
-    href: Callable[[Level], str]
+    #: Gives the address of the images that the rate counts at a level; None where they cannot be listed.
+    href: Callable[[Level], str | None]
 
 
-def series_of(report: Report, names: Sequence[str], href: Callable[[str], Callable[[Level], str]]) -> list[Series]:
+def series_of(
+    report: Report, names: Sequence[str], href: Callable[[str], Callable[[Level], str | None]]
+) -> list[Series]:
     """A series for each of these rates that the report has."""
     return [
         Series(report=report, rate=name, key=name, title=LINE_NAMES[name], marker=MARKER_OF[name], href=href(name))
@@ -112,7 +116,7 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
     x = _scale(values[0], values[-1], LEFT + 36, WIDTH - RIGHT - 36)
     nearest = min((x(high) - x(low) for low, high in pairwise(values)), default=100)
     step = min(9.0, nearest / (len(series) + 1))
-    top = 1.0 if len(series) > 1 else _top(series)
+    top = _top(series)
     y = _scale(0, top, HEIGHT - BOTTOM, TOP)
     lines = []
     for number, one in enumerate(series):
@@ -166,7 +170,7 @@ def risk_chart(level: Level, axis: Axis, href: Callable[[str], str]) -> Chart | 
     x = _scale(0, 1, LEFT, WIDTH - RIGHT)
     y = _scale(0, top, HEIGHT - BOTTOM, TOP)
     curves = (
-        ("thresholding", "confidence thresholding", level.curve_confidence, "circle"),
+        ("thresholding", "confidence thresholding", level.curve_confidence, "plus"),
         ("vote", "the vote", level.curve_vote, "diamond"),
     )
     return Chart(

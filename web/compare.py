@@ -91,16 +91,11 @@ def _offered(session: Session, first: RunInfo | None, second: RunInfo | None) ->
 
 
 def _comparison(record: Record, session: Session, first: RunInfo, second: RunInfo) -> dict[str, Any]:
-    """Verdict, charts and table of two runs; or why there are none."""
-    if first.axis != second.axis:
-        refused = (
-            f"The levels of run A are of another kind than those of run B: {first.axis.label}, and {second.axis.label}. "
-            "They have no common axis: compare runs with the same perturbation."
-        )
-        return {"refused": refused, "comparison": None, "charts": []}
+    """Verdict, charts and table of two runs, or the reason why they are not compared."""
     so_far = [progress(session, run) for run in (first, second)]
     reports = [record.report(session, run, state) for run, state in zip((first, second), so_far, strict=True)]
-    found: dict[str, Any] = {"refused": None, "comparison": None, "charts": _charts(reports)}
+    charts = _charts(reports) if first.axis == second.axis else []
+    found: dict[str, Any] = {"refused": None, "comparison": None, "charts": charts}
     try:
         counted = record.once(("compare", first.id, second.id), lambda: compare(session, first, second), *so_far)
     except WrongUse as error:

@@ -21,6 +21,9 @@ from web.render import level_text, link, page
 
 routes = APIRouter()
 
+#: Rows of the table of rates: confidence thresholding stands below the vote's selective accuracy.
+SHOWN = tuple(row for name in RATES for row in ((name, "thresholding") if name == "acc_maj" else (name,)))
+
 
 @routes.get("/static/{name}")
 def static(name: str) -> Response:
@@ -64,7 +67,8 @@ def run(record: TheRecord, run: RunName) -> Response:
         report=report,
         verdict=verdict(report),
         legend=legend(report),
-        rates=[name for name in RATES if any(level.rate(name) for level in report.levels)],
+        behind=partial(_behind, found),
+        rates=[name for name in SHOWN if any(level.rate(name) for level in report.levels)],
         labelled=any(level.labelled for level in report.levels),
         charts=_charts(report),
         risks=[chart for chart in risks if chart],
@@ -101,7 +105,9 @@ def is_open(so_far: Progress) -> bool:
     return not so_far.complete and not so_far.cancelled
 
 
-def _behind(run: RunInfo, name: str) -> Callable[[Level], str]:
+def _behind(run: RunInfo, name: str) -> Callable[[Level], str | None]:
+    if name not in BEHIND:
+        return lambda level: None
     return lambda level: link("runs", run.id, "images", level=level_text(level.value), outcome=BEHIND[name])
 
 

@@ -10,12 +10,11 @@ from starlette.responses import HTMLResponse
 
 from db.errors import plain
 from db.runs import Progress
-from report.names import OTHER_NAMES, POINT_NAMES, TITLES
+from report.names import LINE_NAMES, OTHER_NAMES, POINT_NAMES
 from report.stats import Rate
 from report.text import p_value
 from web.assets import address
 from web.charts import MARKERS
-from web.gallery import BEHIND
 
 
 def page(template: str, /, status: int = 200, **values: Any) -> HTMLResponse:
@@ -37,11 +36,10 @@ def environment() -> Environment:
         static=address,
         link=link,
         level_text=level_text,
-        BEHIND=BEHIND,
+        LINE_NAMES=LINE_NAMES,
         MARKERS=MARKERS,
         OTHER_NAMES=OTHER_NAMES,
         POINT_NAMES=POINT_NAMES,
-        TITLES=TITLES,
     )
     made.filters.update(
         amount=amount,
