@@ -80,7 +80,7 @@ def check_revision(found: str | None, where: str) -> None:
         raise WrongUse(f"the database at {where} is not set up: run `smoothvote db upgrade`")
     if found < REVISION:
         raise WrongUse(
-            f"the database at {where} is at revision {found}, this code needs {REVISION}: run `smoothvote db upgrade`"
+            f"the database at {where} is at revision {found}, but this code needs {REVISION}: run `smoothvote db upgrade`"
         )
     if found[:2] != REVISION[:2]:
         raise WrongUse(

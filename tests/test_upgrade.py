@@ -8,7 +8,7 @@ import pytest
 from commands import smoothvote
 from older import FORMER, copy_to_older, migrate_to_older, rows_of
 from photos import RUN, record_photos
-from rows import finish_all, jobs, record
+from rows import RECIPE, finish_all, jobs, record
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +22,9 @@ from db.session import connect, current_revision, open_engine, reading
 from db.settings import Settings
 from db.summaries import VERSION, summarise
 from db.tables import REVISION, Summary
+from producer.dataset import read_dataset
+from producer.labels import Labels
+from producer.submit import submit
 from report.data import to_json
 from report.report import report
 
@@ -147,7 +150,7 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(older: Engine) -> N
 
 
 def test_this_code_refuses_a_database_of_the_version_before(older: Engine, database_url: str) -> None:
-    with pytest.raises(WrongUse, match=r"is at revision 0002, this code needs 0100: run `smoothvote db upgrade`$"):
+    with pytest.raises(WrongUse, match=r"is at revision 0002, but this code needs 0100: run `smoothvote db upgrade`$"):
         connect(Settings(database_url=database_url))
 
 
@@ -161,6 +164,31 @@ def test_the_commands_refuse_it_in_one_line_and_go_on_after_the_upgrade(
     assert smoothvote("db", "upgrade", cwd=tmp_path, env=env).stderr.endswith(": 0002 → 0100\n")
     said = smoothvote("report", "photos", "--format", "json", cwd=tmp_path, env=env)
     assert json.loads(said.stdout)["run"]["id"] == RUN
+
+
+def test_run_upgrades_its_own_database_and_resumes_the_run(tmp_path: Path) -> None:
+    """Its record says that all is done: `run` needs no worker to find that out."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (images / name).write_bytes(b"not read")
+    home = Settings(home=tmp_path / ".smoothvote")
+    home.home.mkdir()
+    today, older = engine_over(f"sqlite:///{tmp_path / 'today.db'}"), open_engine(home)
+    upgrade(today)
+    run = submit(today, RECIPE, read_dataset(str(images), labels=Labels(RECIPE), settings=home)).run_id
+    finish_all(today, run)
+    migrate_to_older(older)
+    copy_to_older(today, older)
+    for engine in (today, older):
+        engine.dispose()
+    levels = ",".join(map(str, RECIPE.levels))
+    done = smoothvote("run", images, "--model", RECIPE.model, "--levels", levels, "--format", "json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert (said["run"]["id"], said["complete"]) == (run, True)
+    upgraded = connect(home)
+    assert current_revision(upgraded) == REVISION
+    upgraded.dispose()
 
 
 def test_a_worker_of_the_version_before_can_neither_claim_nor_store(older: Engine) -> None:
