@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from db.axis import NOISE, Axis
-from db.recipe import Recipe
+from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe
 from db.session import writing
 from db.store import record_dataset, record_run
 from producer.dataset import Dataset
@@ -66,6 +66,8 @@ def submit(
 
 
 def default_name(recipe: Recipe, dataset: Dataset) -> str:
-    """The name of a run that was given none."""
+    """The name of a run that was given none: dataset and model, and what is not as in the article."""
     model = recipe.model.rsplit("/", 1)[-1].split("@")[0]
-    return f"{dataset.name}-{model}"
+    perturbation = [] if recipe.perturbation == DEFAULT_PERTURBATION else [recipe.perturbation]
+    smoother = [] if recipe.smoother == DEFAULT_SMOOTHER else [recipe.smoother]
+    return "-".join([dataset.name, model, *perturbation, *smoother])

@@ -109,7 +109,7 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
             words(left, top + side + 4, _cut(f"{mark} {named(label, names)}".strip(), side, 9), colour)
             words(left, top + side + 19, f"confidence {share:.2f}", colour)
         left = MARGIN + len(VIEWS) * (side + MARGIN)
-        words(left, top + 4, f"σ = {found.level:g}", size=11, weight="bold")
+        words(left, top + 4, run.axis.at(found.level), size=11, weight="bold")
         for line, (text, colour) in enumerate(_vote(found, true, names)):
             words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
     figure.savefig(file, dpi=DPI, metadata={"Software": MADE_BY})

@@ -23,7 +23,7 @@ from db.tables import Job, Run
 from producer.broker import Broker
 from producer.dataset import Dataset
 from producer.run import run_here
-from producer.submit import submit
+from producer.submit import default_name, submit
 from producer.sweep import recipes_of, sweep_here
 
 DATASET = Dataset(
@@ -244,3 +244,9 @@ def test_no_workers_and_no_queue_is_wrong_use(settings: Settings, engine: Engine
     with pytest.raises(WrongUse, match="--workers 0 leaves the work to workers elsewhere"):
         run_here(settings, FIRST, DATASET, workers=0)
     assert recorded(engine) == {}
+
+
+def test_a_run_without_a_name_is_called_by_what_it_measures() -> None:
+    assert default_name(FIRST, DATASET) == "images-first"
+    other = make_recipe(model="torchvision/resnet50@IMAGENET1K_V2", perturbation="salt", smoother="median")
+    assert default_name(other, DATASET) == "images-resnet50-salt-median"

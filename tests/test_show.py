@@ -17,6 +17,7 @@ from rows import failed, jobs, record
 from sqlalchemy import Engine
 
 from db import store
+from db.axis import Axis
 from db.errors import SmoothvoteError, WrongUse
 from db.migrations import upgrade
 from db.recipe import VIEWS, Preprocessing, make_recipe
@@ -212,6 +213,16 @@ def test_a_sheet_has_a_row_a_level_with_pictures_as_sharp_as_they_are(
             corners = np.argwhere((sheet == middle[0, 0]).all(axis=2))
             windows = (sheet[y : y + 16, x : x + 16] for y, x in corners)
             assert any(np.array_equal(window, middle) for window in windows), "no picture is scaled or smoothed"
+
+
+def test_a_sheet_names_levels_by_the_runs_axis(
+    engine: Engine, run: RunInfo, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.text", lambda _figure, _x, _y, text, **_: written.append(text))
+    attacked = replace(run, axis=Axis("ε", "attack strength"))
+    draw_sheet(attacked, told(engine, run, "a/dog.jpg"), Pictures(settings), tmp_path / "sheet.png")
+    assert {"ε = 0", "ε = 0.25"} <= set(written)
 
 
 def test_a_small_picture_is_enlarged_pixel_by_pixel(
