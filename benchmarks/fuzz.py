@@ -37,7 +37,7 @@ from db.errors import one_line
 from db.recipe import Preprocessing, Recipe
 from db.settings import load_settings
 from db.store import Entry
-from worker.classifier import Classifier, Pass
+from worker.classifier import Classifier, Stage
 from worker.decode import FORMATS
 from worker.files import read
 from worker.images import Pixels, decode
@@ -160,7 +160,7 @@ class Brightness:
 
 def classifier() -> Classifier:
     engine, device = Brightness(), torch.device("cpu")
-    return Classifier(PREPROCESSING, "0" * 64, [Pass(engine, 0)], engine, device=device, batch_size=6)
+    return Classifier(PREPROCESSING, "0" * 64, [Stage(engine, 0)], engine, device=device, batch_size=6)
 
 
 def examine(number: int, data: bytes, folder: Path) -> tuple[str, str]:

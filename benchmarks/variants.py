@@ -122,7 +122,7 @@ def bare_model(task: Task) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for engine, batch_sizes in sizes.items():
         classifier = make_classifier(task.recipe, device="cpu", engine=engine, home=task.home)
-        side, asked = classifier.preprocessing.crop, classifier.passes[0].engine
+        side, asked = classifier.preprocessing.crop, classifier.cascade[0].engine
         for size in batch_sizes:
             batch = torch.rand(size, 3, side, side).contiguous(memory_format=torch.channels_last)
 

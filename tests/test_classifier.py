@@ -15,7 +15,7 @@ from torch import nn
 
 from db.errors import Refusal
 from db.recipe import Preprocessing
-from worker.classifier import Classifier, DeviceLost, Pass
+from worker.classifier import Classifier, DeviceLost, Stage
 from worker.engines import Eager, Normalised
 from worker.memory import GROW_AFTER
 
@@ -58,7 +58,7 @@ class Failing(nn.Module):
 
 def classifier(network: nn.Module, batch_size: int) -> Classifier:
     plain = Eager(Normalised(network, PLAIN), CPU)
-    return Classifier(PLAIN, "0" * 64, [Pass(plain, 0)], plain, device=CPU, batch_size=batch_size)
+    return Classifier(PLAIN, "0" * 64, [Stage(plain, 0)], plain, device=CPU, batch_size=batch_size)
 
 
 def views(count: int) -> torch.Tensor:

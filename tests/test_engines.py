@@ -16,7 +16,7 @@ from db.recipe import Preprocessing, Recipe, make_recipe
 from worker import assembly
 from worker.assembly import make_classifier
 from worker.bounds import SAFETY, SMALLEST, bound_of, logits_of, photograph_like
-from worker.classifier import Classifier, Pass
+from worker.classifier import Classifier, Stage
 from worker.engines import Eager, Engine, Normalised, OpenVino, convert, openvino
 from worker.images import decode
 from worker.lanes import spread
@@ -169,7 +169,7 @@ def test_an_engine_that_overflowed_once_decides_nothing() -> None:
 def test_one_class_leaves_nothing_to_decide() -> None:
     only = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
     plain = Eager(Normalised(only, PLAIN), CPU)
-    classifier = Classifier(PLAIN, "0" * 64, [Pass(plain, 1.0)], plain, device=CPU, batch_size=4)
+    classifier = Classifier(PLAIN, "0" * 64, [Stage(plain, 1.0)], plain, device=CPU, batch_size=4)
     answers = classifier.predict(torch.rand(5, 3, 16, 16))
     assert not answers.close.any()
     assert answers.labels.tolist() == [0] * 5
@@ -208,8 +208,8 @@ def test_what_is_close_is_asked_again_and_what_is_not_is_not(network: nn.Module,
     assert changed.any()  # else this would test nothing
 
     def answers(bound: float) -> tuple[torch.Tensor, Classifier]:
-        passes = [Pass(blunt, bound), Pass(plain, 0)]
-        classifier = Classifier(PLAIN, "0" * 64, passes, plain, device=CPU, batch_size=5)
+        cascade = [Stage(blunt, bound), Stage(plain, 0)]
+        classifier = Classifier(PLAIN, "0" * 64, cascade, plain, device=CPU, batch_size=5)
         return classifier.predict(views).labels, classifier
 
     labels, classifier = answers(0.6)
@@ -221,8 +221,8 @@ def test_what_is_close_is_asked_again_and_what_is_not_is_not(network: nn.Module,
 
 def test_what_half_precision_made_an_infinity_of_is_not_decided(network: nn.Module, views: torch.Tensor) -> None:
     plain = Eager(network, CPU)
-    passes = [Pass(Blunt(plain, float("inf")), 0.05), Pass(plain, 0)]
-    answers = Classifier(PLAIN, "0" * 64, passes, plain, device=CPU, batch_size=12).predict(views)
+    cascade = [Stage(Blunt(plain, float("inf")), 0.05), Stage(plain, 0)]
+    answers = Classifier(PLAIN, "0" * 64, cascade, plain, device=CPU, batch_size=12).predict(views)
     assert answers.labels.equal(plain.logits(views).argmax(1))
     assert answers.confidences.isfinite().all()
 
@@ -246,7 +246,7 @@ def checkpoint(tmp_path: Path) -> Recipe:
 
 
 def names(recipe: Recipe, engine: str = "auto", **given: object) -> list[str]:
-    return [one.engine.name for one in make_classifier(recipe, device="cpu", engine=engine, **given).passes]  # type: ignore[arg-type]
+    return [one.engine.name for one in make_classifier(recipe, device="cpu", engine=engine, **given).cascade]  # type: ignore[arg-type]
 
 
 def test_on_a_cpu_openvino_answers_and_with_amx_in_bfloat16_first(
@@ -312,7 +312,7 @@ def test_bounds_hang_on_the_model_and_not_on_the_levels_of_the_run_that_came_fir
         == noisy.classifier_key()
         != checkpoint.model_copy(update={"levels": (0.0,)}).classifier_key()
     )
-    bounds = [[one.bound for one in make_classifier(recipe, device="cpu").passes] for recipe in (calm, noisy)]
+    bounds = [[one.bound for one in make_classifier(recipe, device="cpu").cascade] for recipe in (calm, noisy)]
     assert bounds[0] == bounds[1]
 
 

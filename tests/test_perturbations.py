@@ -12,7 +12,7 @@ from torch import nn
 from db.axis import Axis
 from db.errors import Refusal, WrongUse
 from db.recipe import Preprocessing, Recipe, make_recipe
-from worker.classifier import Classifier, Pass
+from worker.classifier import Classifier, Stage
 from worker.engines import Eager, Normalised
 from worker.images import Pixels
 from worker.keys import Key
@@ -200,7 +200,7 @@ def test_an_attack_gets_the_model_and_takes_its_gradient(monkeypatch: pytest.Mon
     monkeypatch.setattr("worker.views.PERTURBATIONS.find", lambda _: SignOfGradient())
     cpu = torch.device("cpu")
     eager = Eager(Normalised(Means(), FIT), cpu)
-    classifier = Classifier(FIT, "0" * 64, [Pass(eager, 0)], eager, device=cpu, batch_size=6)
+    classifier = Classifier(FIT, "0" * 64, [Stage(eager, 0)], eager, device=cpu, batch_size=6)
     recipe = make_recipe(perturbation="sign", levels=(0, 0.1))
     # Red leads by .05 until the attack takes .1 from it; the gradient of green and blue is 0.
     pixels = Pixels(torch.tensor([0.5, 0.45, 0.1]).expand(8, 8, 3), DIGEST)

@@ -8,7 +8,7 @@ from torch import nn
 
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
-from worker.classifier import Classifier, DeviceLost, Pass, choose_device
+from worker.classifier import Classifier, DeviceLost, Stage, choose_device
 from worker.engines import Eager, Normalised
 from worker.images import Pixels
 from worker.pipeline import predict
@@ -41,7 +41,7 @@ class ByRoughness(nn.Module):
 
 def classifier(network: nn.Module, batch_size: int = 5, preprocessing: Preprocessing = PLAIN) -> Classifier:
     plain = Eager(Normalised(network, preprocessing), CPU)
-    return Classifier(preprocessing, "0" * 64, [Pass(plain, 0)], plain, device=CPU, batch_size=batch_size)
+    return Classifier(preprocessing, "0" * 64, [Stage(plain, 0)], plain, device=CPU, batch_size=batch_size)
 
 
 def source(image: torch.Tensor) -> Callable[[], Pixels]:
@@ -159,7 +159,7 @@ def test_what_no_engine_can_decide_is_computed_plainly_from_the_pixels_on() -> N
     images = [(number, source(torch.rand(3, 10, 14))) for number in range(5)]
     recipe = make_recipe(levels=(0, 0.3), resize=8, crop=8)
     sure = classifier(ByBrightness())
-    unsure = Classifier(PLAIN, "0" * 64, [Pass(Wrong(), 0.1)], sure.passes[0].engine, device=CPU, batch_size=6)
+    unsure = Classifier(PLAIN, "0" * 64, [Stage(Wrong(), 0.1)], sure.cascade[0].engine, device=CPU, batch_size=6)
     expected = [row for found in predict(images, recipe, sure) for row in found.predicted]
     found = [row for found in predict(images, recipe, unsure) for row in found.predicted]
     assert [row.label_ds for row in found] == [row.label_ds for row in expected]
@@ -185,7 +185,7 @@ def test_memory_that_the_plain_engine_lacks_is_no_images_fault() -> None:
             raise MemoryError
 
     sure = classifier(ByBrightness())
-    unsure = Classifier(PLAIN, "0" * 64, [Pass(sure.passes[0].engine, 2)], Starved(), device=CPU, batch_size=6)
+    unsure = Classifier(PLAIN, "0" * 64, [Stage(sure.cascade[0].engine, 2)], Starved(), device=CPU, batch_size=6)
     with pytest.raises(Refusal, match="out of memory on cpu"):
         list(predict([(0, source(flat(1, 0, 0))), (1, source(flat(0, 9, 0)))], CALM, unsure))
 
@@ -194,7 +194,7 @@ def test_a_file_that_changes_between_two_looks_is_a_failure() -> None:
     looks = iter([flat(0.5, 0.5, 0.5), flat(0.4, 0.5, 0.6)])
     unsure = classifier(ByBrightness())
     unsure = Classifier(
-        PLAIN, "0" * 64, [Pass(unsure.passes[0].engine, 1)], unsure.passes[0].engine, device=CPU, batch_size=6
+        PLAIN, "0" * 64, [Stage(unsure.cascade[0].engine, 1)], unsure.cascade[0].engine, device=CPU, batch_size=6
     )
     (found,) = predict([(3, lambda: source(next(looks))())], CALM, unsure)
     assert [(row.image_id, row.code) for row in found.failed] == [(3, "changed")]
@@ -205,7 +205,7 @@ def test_close_calls_of_a_strip_are_decided_on_the_views_there_are() -> None:
     asked = iter([torch.rand(3, 2000, 20)])
     sure = classifier(ByBrightness())
     unsure = Classifier(
-        PLAIN, "0" * 64, [Pass(sure.passes[0].engine, 2)], sure.passes[0].engine, device=CPU, batch_size=6
+        PLAIN, "0" * 64, [Stage(sure.cascade[0].engine, 2)], sure.cascade[0].engine, device=CPU, batch_size=6
     )
     recipe = make_recipe(levels=(0.1,), resize=256, crop=8)
     unsure.preprocessing = PLAIN._replace(resize=256)

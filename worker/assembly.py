@@ -1,4 +1,4 @@
-"""Assembly: a classifier for a recipe, of the engines that are fastest on its device."""
+"""Assembly: builds the classifier of a recipe from the engines that are fastest on a device."""
 
 import hashlib
 import logging
@@ -14,7 +14,7 @@ from torch import nn
 from db.errors import Refusal, one_line
 from db.recipe import METHOD, VIEWS, Preprocessing, Recipe
 from worker.bounds import SMALLEST, bound_of, logits_of, sample_views
-from worker.classifier import CLOSE_BATCH, Classifier, Pass
+from worker.classifier import CLOSE_BATCH, Classifier, Stage
 from worker.engines import Compiled, Eager, Engine, Normalised, OpenVino, convert, fast_bf16, native_bf16
 from worker.lanes import spread
 from worker.memory import ran_out
@@ -22,15 +22,15 @@ from worker.models import Model, load
 
 logger = logging.getLogger("worker")
 
-#: Views of a forward pass, at most. On CPUs, what was the fastest. On GPUs, where nothing was measured, so few that a
-#: job of 64 images at four levels has a pass for each of 8 lanes: seven decode while one computes.
+#: The most views in a forward pass. The number for CPUs was the fastest in measurements. That for GPUs is not measured;
+#: with it, a job of 64 images at four levels fills one pass in each of 8 lanes, and seven decode while one computes.
 BATCH_SIZE = {"cpu": 6, "cuda": 96}
-#: Threads that prepare images and ask the model, at most.
+#: The most lanes: threads that prepare images and run the model.
 MOST_LANES = {"cpu": 16, "cuda": 8}
 
 
 class Place(NamedTuple):
-    """Where a classifier is to run, and with what."""
+    """The device that a classifier runs on, and its share of the machine."""
 
     device: torch.device
     batch_size: int
@@ -41,17 +41,17 @@ class Place(NamedTuple):
 def make_classifier(
     recipe: Recipe, *, device: str, engine: str = "auto", batch_size: int | None = None, home: Path | None = None
 ) -> Classifier:
-    """The classifier of a recipe.
+    """Builds the classifier of a recipe.
 
     Args:
-        recipe: for the model, and for the number of views an image has.
+        recipe: names the model; its levels say how many views an image has.
         device: cpu or cuda:N.
         engine: auto, eager, openvino or compile.
-        batch_size: views of a forward pass, at most; None: by device.
-        home: where converted models are kept, or None.
+        batch_size: the most views in a forward pass; None takes a default by device.
+        home: the folder to keep converted models in, or None.
 
     Raises:
-        Refusal: if its model or weights cannot be had, or not be put on the device, or run by that engine.
+        Refusal: if the model or its weights are missing, or do not run on this device or by this engine.
     """
     model = load(recipe)
     try:
@@ -59,25 +59,25 @@ def make_classifier(
         network = Normalised(model.network, model.preprocessing).eval().to(place.device)
         network = network.to(memory_format=torch.channels_last)
     except (RuntimeError, AssertionError) as error:
-        # What PyTorch raises for a device that is not there, or is full.
+        # PyTorch's errors for a device that is missing or full.
         raise Refusal(
-            f"cannot run {recipe.model} on {device}: {one_line(error)}; SMOOTHVOTE_DEVICE=cpu always can"
+            f"cannot run {recipe.model} on {device}: {one_line(error)}; SMOOTHVOTE_DEVICE=cpu always works"
         ) from None
     if place.device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False  # exact is fp32's answers, not those of 10 bits of mantissa
+        torch.backends.cudnn.allow_tf32 = False  # TF32 has 10 bits of mantissa; exact means fp32's answers
     plain = Eager(network, place.device)
     engines = _engines(recipe, model, network, place, engine, home)
-    passes = _passes(engines, plain, recipe, model.preprocessing, place, engine)
+    cascade = _cascade(engines, plain, recipe, model.preprocessing, place, engine)
     return Classifier(
-        model.preprocessing, model.weights_sha256, passes, plain,
+        model.preprocessing, model.weights_sha256, cascade, plain,
         device=place.device, batch_size=place.batch_size, lanes=place.lanes, threads=place.threads,
     )  # fmt: skip
 
 
 def _place(device: torch.device, views: int, batch_size: int | None) -> Place:
-    """How a device's threads and memory are shared out, for images of so many views."""
+    """Chooses batch size and lanes for a device, if each image has ``views`` views."""
     most = batch_size or BATCH_SIZE[device.type]
-    # Whole images, or equal parts of one: nothing is filled up with what nobody asked for.
+    # Whole images, or equal parts of one, so that no pass needs padding.
     size = most // views * views if views <= most else math.ceil(views / math.ceil(views / most))
     threads = torch.get_num_threads()
     lanes = min(threads, MOST_LANES[device.type])
@@ -87,7 +87,7 @@ def _place(device: torch.device, views: int, batch_size: int | None) -> Place:
 def _engines(
     recipe: Recipe, model: Model, network: nn.Module, place: Place, wanted: str, home: Path | None
 ) -> list[Engine]:
-    """The engines to ask before eager fp32, in order; or, where the recipe is not exact, the one to ask.
+    """The engines that answer before eager fp32, the fastest first; for a recipe that is not exact, its one engine.
 
     The device alone decides which (docs/explanation/performance.md): a worker that timed them when it starts, while
     others start on the same cores, would choose by chance.
@@ -104,12 +104,12 @@ def _engines(
         try:
             converted = convert(network, model.preprocessing.crop, _kept_at(home, recipe, model))
         except Exception as error:
-            # Whatever PyTorch's export, or OpenVINO, cannot do with a model that eager runs well.
+            # PyTorch's export and OpenVINO fail in many ways on models that eager PyTorch runs well.
             if wanted == "openvino":
                 raise Refusal(f"the engine openvino cannot run {recipe.model}: {one_line(error)}") from None
-            logger.warning("%s is not for OpenVINO, and runs eagerly: %s", recipe.model, one_line(error))
+            logger.warning("OpenVINO cannot convert %s, which runs eagerly: %s", recipe.model, one_line(error))
         else:
-            # To give a third of all views to the next engine, bfloat16 must be much faster than it.
+            # bfloat16 leaves a third of all views to the next engine, which pays only if it is much faster.
             precisions = (["bf16", "f32"] if fast_bf16() else ["f32"]) if exact else ["bf16"]
             return [
                 OpenVino(converted, precision, lanes=place.lanes, threads=place.lanes * place.threads)
@@ -123,15 +123,15 @@ def _engines(
     return [Compiled(network, place.device)] if wanted == "compile" else []
 
 
-def _passes(
+def _cascade(
     engines: list[Engine], plain: Engine, recipe: Recipe, preprocessing: Preprocessing, place: Place, wanted: str
-) -> list[Pass]:
-    """Each engine with its bound, and eager fp32 at the end where they leave it more than ties."""
+) -> list[Stage]:
+    """The engines with their measured bounds; eager fp32 comes last, unless the engine before it is as exact."""
     if recipe.precision != "exact":
-        return [Pass(engines[0], 0)]
+        return [Stage(engines[0], 0)]
     if not engines:
-        return [Pass(plain, SMALLEST)]
-    passes: list[Pass] = []
+        return [Stage(plain, SMALLEST)]
+    cascade: list[Stage] = []
     views = sample_views(preprocessing, place.device)
     close = CLOSE_BATCH[place.device.type]
     try:
@@ -142,27 +142,27 @@ def _passes(
         raise
     for engine in engines:
         try:
-            bound = bound_of(_logits_of(engine, views, close if passes else place.batch_size, place), expected)
+            bound = bound_of(_logits_of(engine, views, close if cascade else place.batch_size, place), expected)
         except Exception as error:
-            # A model may be one that an engine converts, and then cannot run.
+            # An engine may convert a model and then fail to run it.
             if wanted != "auto":
                 raise Refusal(f"the engine {wanted} cannot run {recipe.model}: {one_line(error)}") from None
-            logger.warning("%s cannot run %s, and is not asked: %s", engine.name, recipe.model, one_line(error))
+            logger.warning("%s cannot run %s and is left out: %s", engine.name, recipe.model, one_line(error))
             continue
-        logger.info("%s decides where the margin is %.2g or more", engine.name, bound)
-        passes.append(Pass(engine, bound))
-    if not passes or passes[-1].bound > SMALLEST:
-        passes.append(Pass(plain, SMALLEST))
-    return passes
+        logger.info("%s decides where the two largest logits are %.2g or more apart", engine.name, bound)
+        cascade.append(Stage(engine, bound))
+    if not cascade or cascade[-1].bound > SMALLEST:
+        cascade.append(Stage(plain, SMALLEST))
+    return cascade
 
 
 def _logits_of(engine: Engine, views: torch.Tensor, batch_size: int, place: Place) -> torch.Tensor:
-    """In a lane, since that is where it is to run, and with a lane's threads."""
+    """An engine's logits, computed in a lane with a lane's threads, as later in a job."""
     return next(spread(lambda one: logits_of(one, views, batch_size), [engine], lanes=1, threads=place.threads))
 
 
 def _kept_at(home: Path | None, recipe: Recipe, model: Model) -> Path | None:
-    """The file of a converted model: named by all that it is made of."""
+    """The file for a converted model, named by the hash of everything that the conversion depends on."""
     if home is None:
         return None
     made_of = [

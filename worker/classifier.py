@@ -1,4 +1,9 @@
-"""The classifier: a model on a device, from views in [0,1] to top labels and their softmax probabilities."""
+"""The classifier: a model on a device, from views in [0, 1] to top labels and their softmax probabilities.
+
+It is a cascade: a fast engine (OpenVINO in bfloat16, say) answers first. Its logits differ a little from those of
+eager fp32. Where its two largest logits are close, its top label may not be fp32's, and a slower, more exact engine
+decides. The labels are those of eager fp32, and most views cost only the fast engine's time.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,76 +19,78 @@ from db.recipe import Preprocessing
 from worker.engines import Eager, Engine
 from worker.memory import PassSize, ran_out
 
-#: What CUDA and its libraries begin an error with.
+#: Beginnings of the errors of CUDA and its libraries.
 DEVICE_ERRORS = ("CUDA error", "CUDA driver error", "cuDNN error", "CUBLAS", "CUSPARSE", "CUFFT")
-#: Of these, what says that device and build of PyTorch do not fit: another process would only say it again.
+#: Errors of a device that this build of PyTorch does not support; a new process would meet them again.
 MISFITS = ("no kernel image", "invalid device function", "NOT_SUPPORTED", "ARCH_MISMATCH")
-#: What oneDNN, which computes on CPUs, says for ever once it ran out of memory at the wrong moment.
+#: Errors that oneDNN, PyTorch's library for CPUs, repeats for ever once memory ran out at the wrong moment.
 ONEDNN_ERRORS = ("could not create a primitive", "could not execute a primitive")
 
-#: Views of a pass of the engines that only have the close ones to look at: a larger one would mostly be filled up.
+#: Views in a forward pass of the later engines of a cascade. They get few views, and a larger pass would be mostly
+#: padding.
 CLOSE_BATCH = {"cpu": 1, "cuda": 32}
 
 
 class DeviceLost(Exception):
-    """The device met an error that this process does not get over, such as an illegal address.
+    """The device met an error, such as an illegal address, after which this process cannot use it.
 
-    A CUDA context that met one answers nothing any more, whatever it is asked: the process must be replaced.
+    A CUDA context answers nothing after such an error: a new process must take this one's place.
     """
 
 
 class Answers(NamedTuple):
-    """Of each view its top label, (N,) int64, and that label's softmax probability, (N,) float32; on the CPU.
+    """The answers for N views, on the CPU."""
 
-    ``close``, (N,) bool: whether the first two labels are too close for the engine that answered to tell them apart.
-    """
-
+    #: (N,) int64: the top label.
     labels: torch.Tensor
+    #: (N,) float32: its softmax probability.
     confidences: torch.Tensor
+    #: (N,) bool: the two largest logits are closer than the engine's bound, so that eager fp32 may have another label.
     close: torch.Tensor
 
 
-class Pass(NamedTuple):
-    """An engine, and the margin from which on its top label is fp32's."""
+class Stage(NamedTuple):
+    """One engine of a cascade."""
 
     engine: Engine
-    #: Difference of the two largest logits. 0: what it says is what counts.
+    #: The smallest margin, largest logit minus second largest, at which the engine's top label is taken for eager
+    #: fp32's (worker/bounds.py measures it). With 0 every label is taken.
     bound: float
 
 
 class Classifier:
-    """A model on a device, asked in passes: a fast engine first, and a truer one for what that cannot decide.
+    """A model on a device, run by a cascade of engines.
 
     Args:
-        preprocessing: what the model's views are to be made by.
-        weights_sha256: of the model.
-        passes: engines in the order in which they are asked, each for what was too close for the one before it.
-        plain: eager fp32: what the last pass leaves open is its own to say.
-        device: of all engines.
-        batch_size: views of a pass.
-        lanes: how many threads may ask at a time.
-        threads: how many threads PyTorch may take for each of them.
+        preprocessing: says how the model's views are resized and cropped.
+        weights_sha256: identity of the model's weights.
+        cascade: the engines, the fastest first; each gets the views that were close for the one before it.
+        plain: eager fp32, the engine that ``predict_plainly`` asks.
+        device: the device of all engines.
+        batch_size: views in a forward pass of the first engine.
+        lanes: number of threads that may call ``predict`` at a time.
+        threads: number of threads that PyTorch may use in each lane.
     """
 
     def __init__(
-        self, preprocessing: Preprocessing, weights_sha256: str, passes: Sequence[Pass], plain: Eager, *,
+        self, preprocessing: Preprocessing, weights_sha256: str, cascade: Sequence[Stage], plain: Eager, *,
         device: torch.device, batch_size: int, lanes: int = 1, threads: int = 1,
     ) -> None:  # fmt: skip
         self.preprocessing = preprocessing
         self.weights_sha256 = weights_sha256
-        self.passes = passes
+        self.cascade = cascade
         self.device = device
-        #: As configured; where memory does not hold so many, a pass has fewer.
+        #: As configured. If memory is short, forward passes are smaller.
         self.batch_size = batch_size
         self.lanes, self.threads = lanes, threads
-        #: Called after each forward pass: who waits for it knows that it gets on.
+        #: Called after each forward pass. A worker shows by it that it is alive.
         self.after_pass: Callable[[], None] = lambda: None
-        self._eager, self._plain = plain, Pass(plain, 0)
-        #: Views that each engine was asked for, by its name.
+        self._eager, self._plain = plain, Stage(plain, 0)
+        #: Number of views that each engine got, by its name.
         self.asked: Counter[str] = Counter()
         self._counting = Lock()
         self._size, self._close_size = PassSize(batch_size), PassSize(CLOSE_BATCH[device.type])
-        # A GPU is kept busy by one pass; two at a time would only take twice the memory.
+        # One forward pass keeps a GPU busy; two at a time would only take twice the memory.
         self._turn: AbstractContextManager[object] = Lock() if device.type == "cuda" else nullcontext()
 
     @property
@@ -93,17 +100,20 @@ class Classifier:
 
     @torch.inference_mode()
     def predict(self, views: torch.Tensor) -> Answers:
-        """Answers for (N, 3, crop, crop) views in [0,1].
+        """Predicts views, by all stages of the cascade.
 
-        Every forward pass of an engine has the same shape: kernels, and so the last bits of an answer, are chosen by
-        shape, and an answer must not depend on how many other views happened to come with it. Only running out of
-        memory changes that shape, for all that comes after.
+        Every forward pass of an engine has the same number of views, with padding if need be: libraries choose kernels
+        by shape, kernels differ in the last bits, and an answer must not depend on the other views of its batch. The
+        number changes only when memory runs out.
+
+        Args:
+            views: (N, 3, crop, crop) in [0, 1].
 
         Raises:
-            Refusal: if there is not the memory for a single view, or the device cannot run this at all.
-            DeviceLost: if the device is broken, and this process with it.
+            Refusal: if memory does not hold a single view, or this device cannot run the model.
+            DeviceLost: if this process cannot use the device any more.
         """
-        first, *others = self.passes
+        first, *others = self.cascade
         answers = self._ask(first, views, self._size)
         for other in others:
             undecided = answers.close.nonzero().flatten()
@@ -115,20 +125,21 @@ class Classifier:
 
     @torch.inference_mode()
     def predict_plainly(self, views: torch.Tensor) -> Answers:
-        """The same by eager fp32, for the few views that are close.
+        """Predicts views by eager fp32 alone: the few that the cascade leaves close.
 
         Raises:
-            Refusal, DeviceLost: as above.
+            Refusal, DeviceLost: as ``predict``.
         """
         return self._ask(self._plain, views, self._close_size)
 
-    def _ask(self, to_ask: Pass, views: torch.Tensor, size: PassSize) -> Answers:
+    def _ask(self, stage: Stage, views: torch.Tensor, size: PassSize) -> Answers:
+        """The answers of one stage, in as many forward passes as it takes."""
         found: list[Answers] = []
         rest = views
         with self.device_errors():
             while len(rest):
                 tried = size.current
-                answers = self._tried(to_ask, rest[:tried], tried)
+                answers = self._tried(stage, rest[:tried], tried)
                 if answers is None:
                     self._go_on_with_less(size, tried)
                     continue
@@ -137,34 +148,34 @@ class Classifier:
                 rest = rest[len(answers.labels) :]
                 size.passed()
         with self._counting:
-            self.asked[to_ask.engine.name] += len(views)
+            self.asked[stage.engine.name] += len(views)
         return Answers(*(torch.cat(column) for column in zip(*found, strict=True)))
 
-    def _tried(self, to_ask: Pass, batch: torch.Tensor, size: int) -> Answers | None:
-        """Answers of one forward pass, or None if memory does not hold it.
+    def _tried(self, stage: Stage, batch: torch.Tensor, size: int) -> Answers | None:
+        """The answers of one forward pass, or None if memory does not hold it.
 
-        None and no exception: its traceback would keep the pass's tensors, while memory is wanted for the next one.
+        None instead of an exception, whose traceback would keep the tensors of this pass in memory during the next.
         """
         try:
-            return self._answer(to_ask, batch, size)
+            return self._answer(stage, batch, size)
         except (RuntimeError, MemoryError) as error:
             if ran_out(error):
                 return None
             raise
 
-    def _answer(self, to_ask: Pass, batch: torch.Tensor, size: int) -> Answers:
-        """Answers of one forward pass of that many views; what is wanting to it is filled up."""
+    def _answer(self, stage: Stage, batch: torch.Tensor, size: int) -> Answers:
+        """The answers of one forward pass of ``size`` views; a smaller batch is padded."""
         padded = batch.to(self.device, non_blocking=True)
         if len(batch) < size:
             padded = torch.cat([padded, padded.new_zeros(size - len(batch), *batch.shape[1:])])
         with self._turn:
-            logits = to_ask.engine.logits(padded)[: len(batch)]
+            logits = stage.engine.logits(padded)[: len(batch)]
         confidences, labels = logits.softmax(dim=1).max(dim=1)  # (N, classes) → (N,)
         top = logits.topk(min(2, logits.shape[1]), dim=1).values
         margins = top[:, 0] - top[:, -1]
-        # What half precision made an infinity of has a margin, and no meaning.
-        if to_ask.bound and logits.shape[1] > 1:
-            close = (margins < to_ask.bound) | ~confidences.isfinite()
+        if stage.bound and logits.shape[1] > 1:
+            # Logits that overflowed in half precision may have a large margin; their confidence is not finite.
+            close = (margins < stage.bound) | ~confidences.isfinite()
         else:
             close = torch.zeros_like(margins, dtype=torch.bool)
         return Answers(labels.cpu(), confidences.cpu(), close.cpu())
@@ -174,16 +185,16 @@ class Classifier:
             torch.cuda.empty_cache()
         if not size.halve(tried):
             raise Refusal(
-                f"out of memory on {self.device} at one view a pass: end what else uses it, or take a smaller model"
+                f"out of memory on {self.device} at one view a pass: end other programs that use it, or take a smaller model"
             )
 
     @contextmanager
     def device_errors(self) -> Iterator[None]:
-        """Goes around everything that the device is asked for: CUDA tells of an error at some later call.
+        """Explains a device's errors. Belongs around every use of it: CUDA reports an error at some later call.
 
         Raises:
-            Refusal: if the device cannot run this at all.
-            DeviceLost: if the device is broken, and this process with it.
+            Refusal: if this device cannot run the model.
+            DeviceLost: if this process cannot use the device any more.
         """
         try:
             yield
@@ -199,11 +210,11 @@ class Classifier:
 
 
 def choose_device(wanted: str, process: int = 0) -> str:
-    """The device of this process: the one that is wanted, or, for auto, a GPU where there is one.
+    """Chooses the device of this process: "cpu" or "cuda:N".
 
     Args:
-        wanted: auto, cpu, cuda or cuda:N.
-        process: number of this process among those of its worker; GPUs are dealt out in turn.
+        wanted: auto, cpu, cuda or cuda:N. auto takes a GPU if there is one.
+        process: number of this process among those of its worker; they take the GPUs in turn.
     """
     if wanted not in ("auto", "cuda"):
         return wanted

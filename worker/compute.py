@@ -1,4 +1,4 @@
-"""What a worker computes with: the images where they lie, and the classifier of the last recipe."""
+"""Computing a job: reads its images and predicts them with the recipe's classifier, which is kept for later jobs."""
 
 import logging
 import time
@@ -25,22 +25,22 @@ logger = logging.getLogger("worker")
 
 
 class Compute:
-    """Computes jobs, one after the other, on one device."""
+    """Computes jobs, one at a time, on one device."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        # Children of one parent count from 0: they share out the machine's GPUs.
+        # The children of one parent are numbered from 0, and take the machine's GPUs in turn.
         self.device = choose_device(settings.device, process=getattr(current_process(), "index", 0))
         self._last: tuple[Recipe, Classifier] | None = None
 
     def pinned(self, work: Work) -> Pinned:
-        """What this machine would do the job with.
+        """Loads a job's classifier, and returns the identity of its weights and its preprocessing.
 
         Raises:
-            Refusal: if it does not have the recipe's perturbation, smoother or weights, or the device.
-            BrokenProcess: if its device is broken for this process.
+            Refusal: if this machine lacks the recipe's perturbation, smoother or weights, or the device.
+            BrokenProcess: if the device cannot be used by this process any more.
         """
-        steps_of(work.recipe)  # asked for before the model is loaded
+        steps_of(work.recipe)  # refuses before it takes the time to load a model
         try:
             classifier = self._classifier_of(work.recipe)
         except (torch.AcceleratorError, DeviceLost) as error:
@@ -48,11 +48,11 @@ class Compute:
         return Pinned(classifier.weights_sha256, classifier.preprocessing)
 
     def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
-        """Predictions and failures of a job's images, some images at a time.
+        """Predicts a job's images: yields predictions and failures, some images at a time.
 
         Raises:
-            Refusal: if this machine turns out not to be able to.
-            BrokenProcess: if its device is broken for this process.
+            Refusal: if this machine cannot read the images or run the model.
+            BrokenProcess: if the device cannot be used by this process any more.
         """
         root = find_root(work.root, self.settings)
         images: list[tuple[int, Source]] = [
@@ -67,7 +67,7 @@ class Compute:
     def _classifier_of(self, recipe: Recipe) -> Classifier:
         key = recipe.classifier_key()
         if self._last is None or self._last[0] != key:
-            self._last = None  # the old one's memory first
+            self._last = None  # frees the old model's memory before the new one needs it
             began = time.monotonic()
             made = make_classifier(
                 recipe,
@@ -76,7 +76,7 @@ class Compute:
                 batch_size=self.settings.batch_size,
                 home=self.settings.home,
             )
-            asked = ", then ".join(one.engine.name for one in made.passes)
+            asked = ", then ".join(one.engine.name for one in made.cascade)
             logger.info(
                 "%s on %s by %s, %d views a pass, %d lanes: ready in %.1f s",
                 recipe.model, made.device, asked, made.batch_size, made.lanes, time.monotonic() - began,
@@ -87,11 +87,18 @@ class Compute:
 
 
 def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings, watch: Stopwatch) -> Pixels:
-    """The pixels of a dataset's image.
+    """Reads and decodes one image of a dataset.
+
+    Args:
+        root: as ``find_root`` returned it.
+        entry: the image.
+        recipe: says what to do with grey images.
+        settings: has the limits of an image.
+        watch: adds up the seconds of reading and decoding.
 
     Raises:
-        Unusable: with the reason.
-        Refusal: if it is this machine that cannot read it.
+        Unusable: if the image is at fault.
+        Refusal: if this machine is at fault.
     """
     alive(settings.stall)
     with watch.on("read"):
