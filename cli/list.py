@@ -1,4 +1,4 @@
-"""The command that lists what a recipe can be made of."""
+"""The command that lists what a run can be made of."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
 )
 def list_members(form: str) -> None:
-    """List the perturbations, the smoothers and the sources of models that there are.
+    """List the perturbations, the smoothers, and where models and datasets can come from.
 
     Each perturbation with what its levels measure and the levels of a run that names none.
     """
-    found = {"perturbations": _perturbations(), "smoothers": _smoothers(), "models": _models()}
+    found = {"perturbations": _perturbations(), "smoothers": _smoothers(), "models": _models(), "datasets": _datasets()}
     if form == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -28,6 +28,7 @@ def list_members(form: str) -> None:
     )
     _write(formatter, "Smoothers (--smoother NAME)", {one["name"]: one["about"] for one in found["smoothers"]})
     _write(formatter, "Models (--model NAME)", {one["name"]: one["about"] for one in found["models"]})
+    _write(formatter, "Datasets (IMAGES)", {one["name"]: one["about"] for one in found["datasets"]})
     click.echo(formatter.getvalue().strip())
 
 
@@ -59,6 +60,12 @@ def _models() -> list[dict[str, Any]]:
     files = ", ".join(f"FILE{suffix}" for suffix in CHECKPOINT_SUFFIXES)
     sources = MODEL_SOURCES | {files: "a checkpoint; name its architecture with --arch torchvision/NAME or timm/NAME"}
     return [{"name": name, "about": about} for name, about in sources.items()]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    from producer.sources import SOURCES
+
+    return [{"name": one.name, "about": _first_line(one)} for one in SOURCES.values()]
 
 
 def _first_line(member: object) -> str:

@@ -211,9 +211,17 @@ def test_a_kernel_flag_that_the_smoother_does_not_use_is_refused(monkeypatch: py
 # -- the list of what there is -----------------------------------------------------------------------------------
 
 
-def test_list_names_perturbations_smoothers_and_models() -> None:
+def test_list_names_what_a_run_can_be_made_of() -> None:
     said = CliRunner().invoke(list_members, [], terminal_width=80).output
-    for part in ("gaussian", "noise level σ", "0, 0.125, 0.25, 0.375", "timm/NAME", "efficientnet_lite0", "--arch"):
+    for part in (
+        "gaussian",
+        "noise level σ",
+        "0, 0.125, 0.25, 0.375",
+        "timm/NAME",
+        "efficientnet_lite0",
+        "--arch",
+        "manifest",
+    ):
         assert part in " ".join(said.split())  # wherever a line is broken
     assert max(map(len, said.splitlines())) <= 80
 
@@ -225,6 +233,7 @@ def test_list_is_json_as_well() -> None:
     assert gaussian["about"].startswith("Gaussian noise of standard deviation σ")
     assert [one["uses"] for one in found["smoothers"] if one["name"] == "gaussian"] == [["kernel_size", "kernel_sigma"]]
     assert [one["name"] for one in found["models"]][:2] == ["efficientnet_lite0", "torchvision/NAME[@WEIGHTS]"]
+    assert {"folder", "manifest"} <= {one["name"] for one in found["datasets"]}
 
 
 def test_list_needs_no_torch() -> None:
