@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from db import due, store
@@ -10,7 +10,7 @@ from db.axis import NOISE, Axis
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import reading, writing
 from db.store import Claim, Entry, Failed, Predicted
-from db.tables import Image, Job
+from db.tables import Base, Image, Job
 
 LEVELS = (0.0, 0.25)
 RECIPE = make_recipe(model="efficientnet_lite0", levels=LEVELS)
@@ -58,6 +58,18 @@ def jobs(engine: Engine, run_id: str) -> list[Job]:
         return list(session.scalars(select(Job).where(Job.run_id == run_id).order_by(Job.first)))
 
 
+def claimed(engine: Engine, job_id: int, *, worker: str = "w", lease: float = 60) -> Claim:
+    """A claim that must succeed."""
+    claim = store.claim(engine, job_id, worker=worker, lease=lease)
+    assert claim
+    return claim
+
+
+def count(engine: Engine, table: type[Base]) -> int:
+    with reading(engine) as session:
+        return session.scalars(select(func.count()).select_from(table)).one()
+
+
 def image_ids(engine: Engine, claim: Claim) -> list[int]:
     return [image_id for image_id, _ in store.load_work(engine, claim).images]
 
@@ -87,7 +99,6 @@ def failed(image_id: int, code: str = "truncated") -> Failed:
 def finish_all(engine: Engine, run_id: str, *, worker: str = "w", only: int | None = None) -> None:
     """Does every open job of a run, or the first few only, predicting class 1 for everything."""
     for job in [job for job in jobs(engine, run_id) if job.done_at is None][:only]:
-        claim = store.claim(engine, job.id, worker=worker, lease=60)
-        assert claim
+        claim = claimed(engine, job.id, worker=worker)
         rows = [predicted(image, level, 1, 1, 1, 1) for image in image_ids(engine, claim) for level in LEVELS]
         assert store.finish(engine, claim, rows, [])
