@@ -8,7 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from db.errors import WrongUse
 
-#: Raised when the way from image to label changes in any bit, so that old rows are never taken for new ones.
+#: Part of every run's id. It goes up when the computation from image to label changes by a single bit: then the same
+#: recipe is a new run, and old rows are not taken for new ones.
 METHOD = 2
 
 DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
@@ -22,21 +23,21 @@ MODEL_SOURCES = {
     "torchvision/NAME[@WEIGHTS]": "any classifier of torchvision, with its default weights or those named",
     "timm/NAME": "any classifier of timm",
 }
-#: ImageNet-1k, the classes of every model here that does not name its own.
+#: Number of classes of ImageNet-1k, for recipes that do not name their classes.
 IMAGENET_CLASSES = 1000
 
-#: The views of an image: no smoothing, single, double.
+#: The views of an image: not smoothed, smoothed once, smoothed twice.
 VIEWS = ("ns", "ss", "ds")
 
-#: A checkpoint on disk; read by the worker as tensors only.
+#: How the names of checkpoint files end. Workers read only tensors from them, never code.
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Triple = tuple[Finite, Finite, Finite]
+#: The perturbation says which levels it allows.
 Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-
-#: Fields that came after runs were recorded, with the value that those runs had: it is left out of a run's id.
+#: Fields that recipes did not have at first, and what those recipes did: these values are left out of a run's id.
 LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "smoother": DEFAULT_SMOOTHER}
 
 
@@ -54,19 +55,19 @@ class Preprocessing(NamedTuple):
 def _ascending(levels: Any) -> Any:
     if not isinstance(levels, list | tuple) or not all(isinstance(level, int | float) for level in levels):
         return levels
-    return tuple(sorted(level + 0.0 for level in levels))  # and no -0.0, which is 0 by another name
+    return tuple(sorted(level + 0.0 for level in levels))  # adding 0 turns -0.0 into 0.0
 
 
 class Recipe(BaseModel):
     """Model, weights, preprocessing, perturbation and its levels, smoother and its kernel, seed.
 
-    A preprocessing field that is None is what the weights say; the first worker of a run records what that was.
+    A preprocessing field that is None is left to the weights; the first worker of a run records the value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Annotated[str, Field(min_length=1)] = DEFAULT_MODEL
-    #: The architecture of a checkpoint on disk, as torchvision/NAME or timm/NAME.
+    #: The architecture of a checkpoint on disk: torchvision/NAME or timm/NAME.
     arch: str | None = None
     #: A torchvision weights enum member, or a checkpoint on disk to be loaded into ``model``.
     weights: str | None = None
@@ -75,11 +76,11 @@ class Recipe(BaseModel):
     #: Class names in the order of the model's outputs; None is ImageNet-1k.
     classes: tuple[str, ...] | None = None
 
-    #: What is done to an image, by its name among the worker's perturbations.
+    #: What is done to an image: the name of one of the worker's perturbations.
     perturbation: Annotated[str, Field(min_length=1)] = DEFAULT_PERTURBATION
-    #: How much of it, ascending, in the perturbation's own unit; 0 leaves the image as it is.
+    #: How much of it, ascending, in the perturbation's own unit.
     levels: Annotated[tuple[Level, ...], Field(min_length=1), BeforeValidator(_ascending)] = DEFAULT_LEVELS
-    #: What answers it, by its name among the worker's smoothers.
+    #: What smooths the perturbed image: the name of one of the worker's smoothers.
     smoother: Annotated[str, Field(min_length=1)] = DEFAULT_SMOOTHER
     kernel_size: Annotated[int, Field(ge=3, le=63)] = 5
     kernel_sigma: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
@@ -119,42 +120,42 @@ class Recipe(BaseModel):
 
     @staticmethod
     def is_checkpoint(name: str) -> bool:
-        """Whether a model or weights name is a checkpoint file's."""
+        """Whether a model or weights name is that of a checkpoint file."""
         return name.lower().endswith(CHECKPOINT_SUFFIXES)
 
     @property
     def checkpoint(self) -> str | None:
-        """Path of the checkpoint that the weights come from, or None."""
+        """Path of the checkpoint that holds the weights, or None."""
         return next((name for name in (self.model, self.weights or "") if self.is_checkpoint(name)), None)
 
     @property
     def class_count(self) -> int:
-        """How many outputs the model must have."""
+        """Number of outputs that the model must have."""
         return len(self.classes) if self.classes else IMAGENET_CLASSES
 
     def classifier_key(self) -> "Recipe":
-        """What is left when smoothing and noise are put aside: recipes with the same key share a classifier.
+        """The recipe without what does not change the classifier: recipes with the same key share one.
 
-        How many levels there are stays: the number of views in a forward pass follows from it.
+        The number of levels stays: it decides how many views a forward pass has.
         """
         levels = tuple(float(level) for level in range(len(self.levels)))
         same = {"kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
         return self.model_copy(update=LATER_FIELDS | same | {"levels": levels})
 
     def content(self) -> dict[str, Any]:
-        """As plain JSON, without what was left to the weights, and without fields that are newer than old runs' ids."""
+        """The recipe as plain JSON, without fields left to the weights and without the article's LATER_FIELDS."""
         content = self.model_dump(mode="json", exclude_none=True)
         return {name: value for name, value in content.items() if LATER_FIELDS.get(name) != value}
 
     def level_fields(self, level: float | None) -> dict[str, float | None]:
-        """A level as JSON names it: ``level``; and, of Gaussian noise, its former name ``sigma``."""
+        """A level as JSON has it: as ``level``, and for Gaussian noise also by its former name ``sigma``."""
         return {"level": level} | ({"sigma": level} if self.perturbation == DEFAULT_PERTURBATION else {})
 
     def run_id(self, fingerprint: str) -> str:
-        """A run's identity is its content: 16 hex digits of sha256 over this recipe and the dataset's fingerprint."""
+        """The id of a run follows from its content: 16 hex digits of sha256 over recipe and dataset fingerprint."""
         content = self.content()
         if self.checkpoint:
-            # A checkpoint is what it holds, not where it lies.
+            # The same checkpoint in another folder is the same run.
             content["weights" if self.weights else "model"] = self.checkpoint_sha256
         text = json.dumps([METHOD, content, fingerprint], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -169,10 +170,10 @@ def _check_name(name: str) -> None:
 
 
 def make_recipe(**fields: Any) -> Recipe:
-    """A recipe from a person's choices.
+    """A recipe from the values that a person chose. The perturbation checks its levels itself (cli/flags.py).
 
     Raises:
-        WrongUse: naming each field that is not usable.
+        WrongUse: naming each field whose value is not valid.
     """
     try:
         return Recipe(**fields)

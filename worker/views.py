@@ -1,7 +1,7 @@
 """Views: what the model sees of an image at each level: x, S(x) and S(S(x)), each resized and cropped.
 
-Two ways lead to them. ``plain_views`` takes one step after the other on the whole image, and is what every other way is
-measured by. ``draw_views`` computes what the crop can see, by two sparse products for each view (worker/matrices.py).
+There are two ways to compute them. ``plain_views`` takes one step after the other on the whole image; it is the
+reference. ``draw_views`` is fast: two sparse products a view give just what the crop sees (worker/matrices.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from worker.preprocess import fit, resized_sides
 from worker.smoothers import SMOOTHERS, Separable, Smoother
 from worker.unusable import Unusable
 
-#: Pixels that a smoother is given at a time, where it smooths whole images: all levels of a photograph together, those
-#: of a large image one by one.
+#: Pixels that a smoother gets at a time if it is not separable: all levels of a photograph together, those of a large
+#: image one by one.
 SMOOTHED_AT_ONCE = 1_000_000
-#: A longer side than this after resizing is that of a strip of pixels: it is never resized as a whole.
+#: An image whose resized long side would have more pixels is a strip: it is never resized as a whole.
 LONGEST_PLAIN_SIDE = 16_384
 
 
@@ -39,7 +39,7 @@ def steps_of(recipe: Recipe) -> Steps:
     """The perturbation and the smoother that a recipe names.
 
     Raises:
-        Refusal: if this worker does not have them, or has no model to give to one that needs it.
+        Refusal: if this worker does not have one of them.
     """
     try:
         return Steps(PERTURBATIONS.find(recipe.perturbation), SMOOTHERS.find(recipe.smoother))
@@ -71,7 +71,7 @@ def draw_views(
 
     Raises:
         Unusable: too_small, too_narrow.
-        Refusal: as ``steps_of``.
+        Refusal: if this worker does not have the steps, or there is no network for a perturbation that needs it.
     """
     height, width = pixels.values.shape[:2]
     steps = steps_of(recipe)
@@ -120,10 +120,10 @@ def plain_views(
 
 
 def merges_steps(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -> bool:
-    """Whether ``draw_views`` merges what ``plain_views`` does in steps, and the image is none that would not fit.
+    """Whether the views of an image are worth drawing again, plainly, where rounding could decide between two labels.
 
-    Then its views are worth drawing again where two labels are as close as rounding. All others are perturbed and
-    smoothed by the same code in both, which may be an attack that takes minutes; and a strip is never resized whole.
+    They are if perturbing, smoothing and resizing were merged. Otherwise drawing again repeats the same perturbation
+    and smoother, perhaps an attack of minutes. A strip is never drawn plainly: resized whole, it takes gigabytes.
     """
     perturbation, smoother = steps_of(recipe)
     height, width = pixels.values.shape[:2]
@@ -132,9 +132,10 @@ def merges_steps(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -
 
 
 class Plane(NamedTuple):
-    """One channel of what the crop can see of an image, and which view it is, or the first of those made of it."""
+    """One channel of the part of an image that the crop can see, before it is resized."""
 
     level: int
+    #: Number of the view that is made of it; of the first one, if all three are made of x.
     view: int
     channel: int
     #: (w, h): on its side, since columns are multiplied first.
@@ -145,18 +146,18 @@ def _pointwise_planes(
     pixels: Pixels, field: torch.Tensor, recipe: Recipe, perturbation: Pointwise,
     axes: tuple[AxisMatrices, AxisMatrices], device: torch.device,
 ) -> Iterator[Plane]:  # fmt: skip
-    """x, perturbed no further than the crop can see."""
+    """Planes of x. Only the part that the crop can see is perturbed."""
     down, across = axes
     image = to_unit(_sent(pixels.values[down.first : down.last, across.first : across.last].permute(2, 1, 0), device))
     seen = _sent(field[:, down.first : down.last, across.first : across.last].permute(0, 2, 1), device)
     seen = seen.expand(3, -1, -1)
     for number, level in enumerate(recipe.levels):
-        for channel in range(3):  # one by one: a channel stays in the cache of a core
+        for channel in range(3):  # one by one: a channel fits the cache of a core
             yield Plane(number, 0, channel, perturbation.at(image[channel], seen[channel], level))
 
 
 def _whole_planes(subject: Subject, steps: Steps, axes: tuple[AxisMatrices, AxisMatrices]) -> Iterator[Plane]:
-    """x, perturbed as a whole; and, under a smoother that is not separable, S(x) and S(S(x)) as well."""
+    """Planes of x, perturbed as a whole; with a smoother that is not separable, also those of S(x) and S(S(x))."""
     down, across = axes
     height, width = subject.image.shape[-2:]
     perturbed = steps.perturbation.perturb(subject, subject.recipe.levels)
