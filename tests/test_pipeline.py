@@ -8,7 +8,10 @@ from torch import nn
 
 from db.errors import Refusal
 from db.recipe import Preprocessing, Recipe, make_recipe
+from db.settings import Settings
+from db.store import Work
 from worker.classifier import Classifier, DeviceLost, Stage, choose_device
+from worker.compute import Compute
 from worker.engines import Eager, Normalised
 from worker.images import Pixels
 from worker.pipeline import predict
@@ -218,6 +221,13 @@ def test_a_recipe_from_a_newer_version_is_refused_and_no_image_is_at_fault() -> 
     recipe = make_recipe(perturbation="from_tomorrow", levels=(0,))
     with pytest.raises(Refusal, match="there is no perturbation 'from_tomorrow'"):
         next(predict([(0, source(flat(1, 0, 0)))], recipe, classifier(ByBrightness())))
+
+
+def test_a_worker_refuses_such_a_recipe_before_it_loads_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.compute.make_classifier", None)  # not to be called
+    recipe = make_recipe(smoother="from_tomorrow")
+    with pytest.raises(Refusal, match="there is no smoother 'from_tomorrow'"):
+        Compute(Settings(device="cpu")).pinned(Work(root="/images", recipe=recipe, images=[]))
 
 
 def test_lanes_change_no_answer() -> None:
