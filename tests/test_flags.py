@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import click
 import pytest
@@ -14,6 +15,7 @@ from cli.list import list_members
 from db.axis import NOISE, Axis
 from db.errors import WRONG_USE, WrongUse
 from db.recipe import Recipe
+from smoothvote import front_door
 from worker.perturbations import PERTURBATIONS
 from worker.smoothers import SMOOTHERS
 
@@ -190,6 +192,34 @@ def test_the_perturbation_says_which_levels_are_allowed() -> None:
 def test_a_run_is_given_the_perturbations_axis() -> None:
     assert axis_of(recipe(perturbation="fog")) == Axis("severity", "severity")
     assert axis_of(Recipe()) == NOISE
+
+
+@pytest.mark.usefixtures("fog")
+@pytest.mark.parametrize(
+    ("words", "function"),
+    [
+        (["run"], "producer.run.run_here"),
+        (["sweep"], "producer.sweep.sweep_here"),
+        (["sweep", "--submit"], "producer.sweep.sweep_submit"),
+        (["submit"], "producer.submit.submit"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_submits_records_the_axis(
+    words: list[str], function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").touch()
+    recorded = []
+
+    def stop(*_: Any, axis: Axis, **__: Any) -> None:
+        recorded.append(axis)
+        raise WrongUse("recorded")
+
+    monkeypatch.setattr(function, stop)
+    monkeypatch.setattr("producer.broker.Broker", MagicMock())
+    monkeypatch.setattr("db.session.connect", MagicMock())
+    CliRunner().invoke(front_door, [*words, str(tmp_path), "--perturbation", "fog"])
+    assert recorded == [Axis("severity", "severity")]
 
 
 def test_an_unknown_perturbation_or_smoother_is_told_those_there_are() -> None:
