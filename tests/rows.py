@@ -1,6 +1,7 @@
 """Records made by hand, for tests that read or write them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
@@ -8,9 +9,11 @@ from sqlalchemy.orm import Session
 from db import due, store
 from db.axis import NOISE, Axis
 from db.recipe import Preprocessing, Recipe, make_recipe
+from db.runs import RunInfo, find_run
 from db.session import reading, writing
 from db.store import Claim, Entry, Failed, Predicted
 from db.tables import Base, Image, Job
+from worker.vote import majority
 
 LEVELS = (0.0, 0.25)
 RECIPE = make_recipe(model="efficientnet_lite0", levels=LEVELS)
@@ -102,3 +105,42 @@ def finish_all(engine: Engine, run_id: str, *, worker: str = "w", only: int | No
         claim = claimed(engine, job.id, worker=worker)
         rows = [predicted(image, level, 1, 1, 1, 1) for image in image_ids(engine, claim) for level in LEVELS]
         assert store.finish(engine, claim, rows, [])
+
+
+#: One image at one level: label and confidence of ns, then of ss and ds.
+Views = tuple[int, float, int, float, int, float]
+
+#: Four images in the order of ns's confidence: ns right and accepted; ns wrong and accepted; ns right and rejected; ns
+#: wrong and saved by the other two views. Each is its true label, no failure, and its views at each of LEVELS.
+BY_HAND: list[tuple[Any, ...]] = [
+    (1, None, (1, 0.9, 1, 0.5, 1, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+    (1, None, (2, 0.8, 2, 0.5, 0, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+    (1, None, (1, 0.7, 2, 0.5, 0, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+    (1, None, (0, 0.6, 1, 0.5, 1, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
+]
+
+
+def predict(image_id: int, level: float, views: Views) -> Predicted:
+    ns, sure_ns, ss, sure_ss, ds, sure_ds = views
+    return Predicted(
+        image_id=image_id, level=level, label_ns=ns, confidence_ns=sure_ns, label_ss=ss, confidence_ss=sure_ss,
+        label_ds=ds, confidence_ds=sure_ds, label_maj=majority(ns, ss, ds),
+    )  # fmt: skip
+
+
+def make_run(engine: Engine, found: Sequence[tuple[Any, ...]], fingerprint: str, *, pending: int = 0) -> RunInfo:
+    """A run over images with these labels, codes of failures and views at each of LEVELS; ``pending`` more are open."""
+    labels = [label for label, *_ in found] + [1] * pending
+    run_id = record(engine, labels, fingerprint=fingerprint, job_size=max(1, len(found)))
+    claim = claimed(engine, jobs(engine, run_id)[0].id)
+    ids = image_ids(engine, claim)
+    rows: list[Predicted] = []
+    failures: list[Failed] = []
+    for image_id, (_, code, *levels) in zip(ids, found, strict=True):
+        if code:
+            failures.append(failed(image_id, code))
+        else:
+            rows += [predict(image_id, level, views) for level, views in zip(LEVELS, levels, strict=True)]
+    assert store.finish(engine, claim, rows, failures)
+    with reading(engine) as session:
+        return find_run(session, run_id)

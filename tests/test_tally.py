@@ -1,4 +1,4 @@
-"""What is counted of a run: by the database, by hand, by pandas, and from what was stored."""
+"""The counts of a run: the same by either database, by pandas and by hand."""
 
 from itertools import count as counter
 from itertools import pairwise
@@ -7,53 +7,23 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rows import LEVELS, failed, jobs, record
-from sqlalchemy import Engine, event, select, text, update
+from rows import BY_HAND, make_run, record
+from sqlalchemy import Engine, select
 
-from db import store
 from db.runs import RunInfo, find_run
-from db.session import reading, writing
-from db.store import Failed, Predicted
+from db.session import reading
+from db.summaries import summarise
 from db.tables import Image, Prediction, Summary
-from db.tally import Thresholding, count, summarise, tallies, unsummarised
-from producer.dispatch import summarise_all
+from db.tally import Thresholding, count
 from report.report import Report, report
-from worker.vote import majority
 
-# Some alike, some at the ends, some within one step of the counting.
+# Equal ones, the least and the greatest, and several within one step of the counting.
 CONFIDENCES = st.sampled_from([0.0, 0.0004, 0.25, 0.2503, 0.2507, 0.5, 0.9999999, 1.0]) | st.floats(0, 1)
 CLASSES = st.integers(0, 2)
 VIEWS = st.tuples(CLASSES, CONFIDENCES, CLASSES, CONFIDENCES, CLASSES, CONFIDENCES)
 IMAGES = st.tuples(st.none() | CLASSES, st.sampled_from(["grayscale", "truncated", None, None, None]), VIEWS, VIEWS)
 
 EXAMPLE = counter()
-
-
-def predict(image_id: int, sigma: float, views: tuple[int, float, int, float, int, float]) -> Predicted:
-    ns, sure_ns, ss, sure_ss, ds, sure_ds = views
-    return Predicted(
-        image_id=image_id, level=sigma, label_ns=ns, confidence_ns=sure_ns, label_ss=ss, confidence_ss=sure_ss,
-        label_ds=ds, confidence_ds=sure_ds, label_maj=majority(ns, ss, ds),
-    )  # fmt: skip
-
-
-def make_run(engine: Engine, found: list[tuple], fingerprint: str, *, pending: int = 0) -> RunInfo:  # type: ignore[type-arg]
-    """A run whose images have these labels, failures and views at each of LEVELS; some more are pending."""
-    labels = [label for label, *_ in found] + [1] * pending
-    run_id = record(engine, labels, fingerprint=fingerprint, job_size=max(1, len(found)))
-    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
-    assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
-    rows: list[Predicted] = []
-    failures: list[Failed] = []
-    for image_id, (_, code, *levels) in zip(ids, found, strict=True):
-        if code:
-            failures.append(failed(image_id, code))
-        else:
-            rows += [predict(image_id, sigma, views) for sigma, views in zip(LEVELS, levels, strict=True)]
-    assert store.finish(engine, claim, rows, failures)
-    with reading(engine) as session:
-        return find_run(session, run_id)
 
 
 def frame(engine: Engine, run: RunInfo) -> pd.DataFrame:
@@ -68,7 +38,7 @@ def frame(engine: Engine, run: RunInfo) -> pd.DataFrame:
 
 
 def plainly(rows: pd.DataFrame) -> dict[str, object]:
-    """What a Tally counts, of the rows of one level, as somebody would who has only pandas."""
+    """The fields of a Tally from the rows of one level, counted with pandas alone."""
     named = rows[rows.label.notna()]
     right = {view: (named[f"label_{view}"] == named.label).fillna(False).astype(bool) for view in ("ns", "ss", "ds")}
     right["maj"] = (named.label_maj == named.label).fillna(False).astype(bool)
@@ -76,7 +46,7 @@ def plainly(rows: pd.DataFrame) -> dict[str, object]:
     sure = named.sort_values(["confidence_ns", "image_id"], ascending=[False, True]).index
     accepted, unanimous = named.label_maj.notna(), agree[named.index]
 
-    def rival(taken: pd.Series) -> Thresholding:
+    def thresholding(taken: pd.Series) -> Thresholding:
         kept = sure[: int(taken.sum())]
         vote = right["maj"] & taken
         return Thresholding(int(right["ns"][kept].sum()), int((right["ns"] & vote)[kept].sum()))
@@ -94,8 +64,8 @@ def plainly(rows: pd.DataFrame) -> dict[str, object]:
         "right_unanimous": int((right["ns"] & unanimous).sum()),
         "right_fallback": int((right["ns"] & ~accepted).sum()),
         **{f"both_{view}": int((right["ns"] & right[view]).sum()) for view in ("ss", "ds", "maj")},
-        "thresholding_majority": rival(accepted),
-        "thresholding_unanimous": rival(unanimous),
+        "thresholding_majority": thresholding(accepted),
+        "thresholding_unanimous": thresholding(unanimous),
     }
 
 
@@ -109,8 +79,8 @@ def test_any_rows_are_counted_alike_by_either_database_and_by_pandas(
         counted, reported = count(session, run), report(session, run)
     rows = frame(engine, run) if counted else pd.DataFrame({"level": []})
     assert set(counted) == set(rows.level)
-    for sigma, tally in counted.items():
-        expected = plainly(rows[rows.level == sigma])
+    for level, tally in counted.items():
+        expected = plainly(rows[rows.level == level])
         assert {name: getattr(tally, name) for name in expected} == expected
         check_curve(tally.curve_confidence, tally.labelled, tally.right_ns)
         check_curve(tally.curve_vote, tally.labelled, tally.right_maj + tally.right_fallback)
@@ -118,7 +88,7 @@ def test_any_rows_are_counted_alike_by_either_database_and_by_pandas(
     summarise(engine, run)
     with reading(engine) as session:
         kept = session.scalars(select(Summary.level).where(Summary.run_id == run.id)).all()
-        assert set(kept) == (set() if pending else set(counted)), "of a complete run, and of no other"
+        assert set(kept) == (set() if pending else set(counted)), "only a complete run has summaries"
         assert report(session, run) == reported == report(session, run, stored=False)
 
 
@@ -158,22 +128,12 @@ def check(found: Report, images: list[tuple], pending: int) -> None:  # type: ig
         assert [point.name for point in level.operating_points] == ["unanimous", "majority", "always"]
 
 
-# Of four images, in the order of ns's confidence: right and accepted, wrong and accepted, right and rejected,
-# right and saved for the vote by two others.
-BY_HAND = [
-    (1, None, (1, 0.9, 1, 0.5, 1, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
-    (1, None, (2, 0.8, 2, 0.5, 0, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
-    (1, None, (1, 0.7, 2, 0.5, 0, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
-    (1, None, (0, 0.6, 1, 0.5, 1, 0.7), (1, 0.9, 1, 0.5, 1, 0.7)),
-]
-
-
-def test_the_rival_accepts_as_many_as_the_vote_those_of_which_ns_is_surest(engine: Engine) -> None:
+def test_confidence_thresholding_accepts_as_many_images_as_the_vote_the_most_confident_by_ns(engine: Engine) -> None:
     run = make_run(engine, BY_HAND, "by hand")
     with reading(engine) as session:
         calm = report(session, run).levels[0]
     at = {point.name: point for point in calm.operating_points}
-    # 2 of 3 agree: the vote takes images 1, 2, 4 and has 1, 4 right; the rival takes 1, 2, 3 and has 1, 3 right.
+    # 2 of 3 agree: the vote accepts images 1, 2, 4 and has 1, 4 right; thresholding accepts 1, 2, 3 and has 1, 3 right.
     assert at["majority"].accuracy is not None
     assert at["majority"].thresholding is not None
     assert at["majority"].accuracy[:2] == at["majority"].thresholding[:2] == (2, 3)
@@ -195,83 +155,21 @@ def test_the_rival_accepts_as_many_as_the_vote_those_of_which_ns_is_surest(engin
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_of_two_confidences_that_are_counted_in_one_step_the_higher_is_taken(engine: Engine, turned: bool) -> None:
+def test_of_two_confidences_in_one_step_thresholding_accepts_the_higher(engine: Engine, turned: bool) -> None:
     lower, higher = (1, 0.2501, 2, 0.5, 0, 0.5), (2, 0.2509, 2, 0.5, 2, 0.5)
     images = [(1, None, views, views) for views in (lower, higher)]
     run = make_run(engine, images[::-1] if turned else images, "one step")
     with reading(engine) as session:
         point = report(session, run).levels[0].point("majority")
     assert point.thresholding is not None
-    assert point.thresholding[:2] == (0, 1), "the image that the vote takes as well, and gets wrong"
+    assert point.thresholding[:2] == (0, 1), "the image that the vote accepts as well, and gets wrong"
 
 
-def test_saved_is_what_the_vote_gets_right_and_lost_what_it_gets_wrong(engine: Engine) -> None:
+def test_saved_counts_images_that_only_the_vote_has_right_and_lost_those_that_only_ns_has(engine: Engine) -> None:
     saved, lost = BY_HAND[3], BY_HAND[2]
     run = make_run(engine, [saved, saved, lost], "saved")
     with reading(engine) as session:
         assert [(level.saved, level.lost) for level in report(session, run).levels] == [(2, 1), (0, 0)]
-
-
-def test_a_run_that_is_not_complete_is_not_summed_up(engine: Engine) -> None:
-    run = make_run(engine, BY_HAND, "half", pending=1)
-    summarise(engine, run)
-    with reading(engine) as session:
-        assert session.scalars(select(Summary.level)).all() == []
-
-
-def test_a_report_of_a_complete_run_reads_no_predictions(engine: Engine) -> None:
-    run = make_run(engine, BY_HAND, "stored")
-    summarise(engine, run)
-    said: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *args: said.append(args[2]))
-    with reading(engine) as session:
-        report(session, run)
-    assert said
-    assert not any("predictions" in statement for statement in said)
-
-
-def test_counts_stored_by_other_code_are_counted_anew(engine: Engine) -> None:
-    run = make_run(engine, BY_HAND, "old")
-    summarise(engine, run)
-    with writing(engine) as session:
-        session.execute(update(Summary).values(version=0, tally={"unheard": 1}))
-    with reading(engine) as session:
-        assert tallies(session, run) == count(session, run)
-    summarise(engine, run)
-    with reading(engine) as session:
-        assert set(session.scalars(select(Summary.version))) == {1}
-
-
-def test_a_record_that_takes_no_writing_is_reported_all_the_same(engine: Engine) -> None:
-    run = make_run(engine, BY_HAND, "read-only")
-    only_reads = "PRAGMA query_only = ON"
-    if engine.dialect.name == "postgresql":
-        only_reads = f"SET ROLE {(reader := f'reader_{engine.url.database}')}"
-        with writing(engine) as session:
-            session.execute(text(f"CREATE ROLE {reader}"))
-            session.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}"))
-
-    def forbid(connection: object, *_: object) -> None:
-        connection.cursor().execute(only_reads)  # type: ignore[attr-defined]
-        connection.commit()  # type: ignore[attr-defined]
-
-    engine.dispose()
-    event.listen(engine, "connect", forbid)
-    summarise(engine, run)
-    with reading(engine) as session:
-        assert session.scalars(select(Summary.level)).all() == []
-        assert report(session, run).levels[0].predicted == 4
-
-
-def test_a_run_that_is_forgotten_takes_its_summary_along(engine: Engine) -> None:
-    run = make_run(engine, BY_HAND, "gone")
-    summarise(engine, run)
-    with writing(engine) as session:
-        for table in ("predictions", "failures"):
-            session.execute(text(f"DELETE FROM {table}"))
-        store.forget(session, run.id)
-    with reading(engine) as session:
-        assert session.scalars(select(Summary.level)).all() == []
 
 
 def test_nothing_predicted_is_nothing_counted(engine: Engine) -> None:
@@ -281,15 +179,3 @@ def test_nothing_predicted_is_nothing_counted(engine: Engine) -> None:
         assert count(session, run) == {}
         level = report(session, run).levels[0]
     assert (level.saved, level.lost, level.verdict) == (None, None, None)
-
-
-def test_complete_runs_are_summed_up_once_and_no_others(engine: Engine) -> None:
-    done = make_run(engine, BY_HAND, "done")
-    make_run(engine, BY_HAND, "open", pending=1)
-    make_run(engine, [(1, "truncated", *BY_HAND[0][2:])], "nothing but failures")
-    with reading(engine) as session:
-        assert [run.id for run in unsummarised(session)] == [done.id]
-    summarise_all(engine)
-    with reading(engine) as session:
-        assert unsummarised(session) == []
-        assert tallies(session, done) == count(session, done)
