@@ -1,4 +1,4 @@
-"""What comes in at the queue's door: a job's id, and whatever else somebody may write into Redis."""
+"""Messages: one names a job by its id, and anything else that somebody writes into Redis names none."""
 
 import base64
 import json
@@ -35,14 +35,14 @@ def test_a_body_that_is_not_one_id_names_no_job(content: tuple[Any, ...]) -> Non
     assert job_of(message_of(1) | {"body": body(*content)}) is None
 
 
-BENT: dict[str, Callable[[dict[str, Any]], Any]] = {
+DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no body": lambda message: message.pop("body"),
-    "a body that is no text": lambda message: message.update(body=7),
+    "a body that is a number": lambda message: message.update(body=7),
     "a body that is no base64": lambda message: message.update(body="{}"),
     "a body that is no JSON": lambda message: message.update(body=base64.b64encode(b"\x80pickle").decode()),
     "a body too deep": lambda message: message.update(body=base64.b64encode(b"[" * 100_000).decode()),
     "no headers": lambda message: message.pop("headers"),
-    "headers that are none": lambda message: message.update(headers=None),
+    "headers that are null": lambda message: message.update(headers=None),
     "another task": lambda message: message["headers"].update(task="celery.backend_cleanup"),
     "a task that is a list": lambda message: message["headers"].update(task=[TASK]),
     "no properties": lambda message: message.pop("properties"),
@@ -50,13 +50,13 @@ BENT: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("bend", BENT.values(), ids=BENT.keys())
-def test_a_bent_message_names_no_job(bend: Callable[[dict[str, Any]], Any]) -> None:
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_message_names_no_job(damage: Callable[[dict[str, Any]], Any]) -> None:
     message = message_of(1)
-    bend(message)
+    damage(message)
     assert job_of(message) is None
 
 
 @pytest.mark.parametrize("message", [None, 7, "text", [], {}, [[1], {}, {}], {"headers": []}])
-def test_what_is_no_message_names_no_job(message: Any) -> None:
+def test_a_value_that_is_no_message_names_no_job(message: Any) -> None:
     assert job_of(message) is None

@@ -1,3 +1,5 @@
+"""Migrations make the tables of the code, and a database that the code cannot work with is refused in one line."""
+
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ def test_the_migrations_make_the_tables_that_the_code_declares(engine: Engine) -
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
+def test_the_newest_migration_makes_the_revision_that_the_code_needs() -> None:
     scripts = ScriptDirectory(str(db.migrations.__path__[0]))
     assert scripts.get_heads() == [REVISION]
 
@@ -53,13 +55,13 @@ def test_a_database_of_another_version_is_refused_with_the_remedy(
     assert "\n" not in str(raised.value)
 
 
-def test_workers_of_this_version_go_on_beside_those_of_the_next(engine: Engine, settings: Settings) -> None:
-    """A step within a generation only adds; what this version cannot work with begins a new one."""
+def test_this_code_works_on_after_a_step_within_its_generation(engine: Engine, settings: Settings) -> None:
+    """A step only adds; a migration that this code could not live with begins a new generation."""
     run_id = record(engine, [0] * 4)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE jobs ADD COLUMN heat FLOAT"))
         connection.execute(text("ALTER TABLE predictions ADD COLUMN entropy_ns FLOAT"))
-        connection.execute(text("CREATE TABLE novelties (id INTEGER PRIMARY KEY)"))
+        connection.execute(text("CREATE TABLE later_things (id INTEGER PRIMARY KEY)"))
         connection.execute(text("UPDATE alembic_version SET version_num = :next"), {"next": f"{int(REVISION) + 1:04}"})
     engine.dispose()
     later = connect(settings)
@@ -69,7 +71,7 @@ def test_workers_of_this_version_go_on_beside_those_of_the_next(engine: Engine, 
     later.dispose()
 
 
-def test_secrets_are_in_no_message() -> None:
+def test_an_error_does_not_show_the_password() -> None:
     url = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere"
     with pytest.raises(WrongUse, match=r"cannot reach the database at postgresql nowhere on 127\.0\.0\.1") as raised:
         connect(Settings(database_url=url))
@@ -88,7 +90,7 @@ def test_secrets_are_in_no_message() -> None:
         "postgresql://localhost:port/x",
     ],
 )
-def test_what_is_no_supported_database_is_refused(url: str) -> None:
+def test_a_url_of_no_supported_database_is_refused(url: str) -> None:
     with pytest.raises(WrongUse, match="SMOOTHVOTE_DATABASE_URL"):
         open_engine(Settings(database_url=url))
 
@@ -96,20 +98,20 @@ def test_what_is_no_supported_database_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["postgresql://127.0.0.1:1/x?user=u&password=SECRET", "postgresql://u:SEC@RET@127.0.0.1:1/x"]
 )
-def test_secrets_are_in_no_message_wherever_they_stand(url: str) -> None:
+def test_an_error_shows_a_password_nowhere_in_the_url(url: str) -> None:
     with pytest.raises(WrongUse) as raised:
         connect(Settings(database_url=url))
     assert "SEC" not in str(raised.value)
 
 
-def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "text.db").write_text("I am no database, and long enough to be seen as none." * 20)
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("This is no database, and long enough to be recognised as none." * 20)
     with pytest.raises(WrongUse, match="file is not a database"):
         connect(Settings(database_url=f"sqlite:///{tmp_path / 'text.db'}"))
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a b", "a#b"])
-def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+def test_the_home_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     settings = Settings(home=tmp_path / name)
     settings.home.mkdir()
     engine = open_engine(settings)
@@ -119,7 +121,7 @@ def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def test_views_can_be_read_by_any_client(new_postgres: Callable[[], str]) -> None:
+def test_any_client_can_read_the_views(new_postgres: Callable[[], str]) -> None:
     url = new_postgres()
     engine = open_engine(Settings(database_url=url))
     upgrade(engine)

@@ -1,4 +1,4 @@
-"""Databases that are away for a while, really: locked, cut off, read-only. And errors that waiting would not mend."""
+"""Waiting for real databases that are locked, cut off or read-only; and errors that waiting would not cure."""
 
 import sqlite3
 import threading
@@ -31,7 +31,7 @@ def postgres(new_postgres: Callable[[], str]) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_a_lock_that_another_writer_holds_is_waited_for_and_told_of_once(
+def test_a_lock_of_another_writer_is_waited_for_and_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     monkeypatch.setattr("db.session.TIMEOUTS", {"sqlite": {"timeout": 0.05}})
@@ -52,9 +52,7 @@ def test_a_lock_that_another_writer_holds_is_waited_for_and_told_of_once(
     engine.dispose()
 
 
-def test_a_server_that_takes_no_writes_is_waited_for_and_left_for_a_new_connection(
-    postgres: Engine, quick: None
-) -> None:
+def test_a_read_only_server_is_waited_for_with_new_connections(postgres: Engine, quick: None) -> None:
     name = postgres.url.database
     admin = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
 
@@ -69,16 +67,16 @@ def test_a_server_that_takes_no_writes_is_waited_for_and_left_for_a_new_connecti
     def say(line: str) -> None:
         said.append(line)
         if len(said) == 1:
-            set_read_only("off")  # sessions that are open keep what they began with
+            set_read_only("off")  # open sessions stay read-only
 
-    # Only as long as an old session is kept would this never end.
+    # This ends only if the old connection is given up.
     assert outlast(lambda: record(postgres, [0]), say)
     assert "read-only transaction" in said[0]
     assert said[1].startswith("it is back")
     admin.dispose()
 
 
-def test_a_connection_that_is_cut_is_made_again(postgres: Engine, quick: None) -> None:
+def test_a_lost_connection_is_replaced(postgres: Engine, quick: None) -> None:
     cut = []
 
     def insert() -> str:
@@ -97,7 +95,7 @@ def test_a_connection_that_is_cut_is_made_again(postgres: Engine, quick: None) -
         assert connection.execute(text("SELECT count(*) FROM datasets")).scalar() == 1
 
 
-def test_a_server_without_free_connections_passes(postgres: Engine, quick: None) -> None:
+def test_a_server_without_free_connections_is_waited_for(postgres: Engine, quick: None) -> None:
     admin = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE ROLE crowded_{postgres.url.database} LOGIN CONNECTION LIMIT 0"))
@@ -114,11 +112,11 @@ def test_a_server_without_free_connections_passes(postgres: Engine, quick: None)
     admin.dispose()
 
 
-def test_no_lock_is_waited_for_in_silence_and_none_is_kept_by_who_vanished(postgres: Engine) -> None:
+def test_the_server_limits_waits_for_locks_and_idle_transactions(postgres: Engine) -> None:
     with writing(postgres) as session:
         assert session.execute(text("SHOW lock_timeout")).scalar() == "10s"
         assert session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "1min"
-    with reading(postgres) as session:  # a report may be read page by page
+    with reading(postgres) as session:  # a reader may pause between two pages
         assert session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "0"
     with postgres.begin() as holder:
         holder.execute(text("LOCK TABLE runs"))
@@ -130,13 +128,13 @@ def test_no_lock_is_waited_for_in_silence_and_none_is_kept_by_who_vanished(postg
     assert passes(raised.value)
 
 
-def test_a_database_that_cannot_be_reached_passes(tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_reached_is_waited_for(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="cannot reach the database") as raised:
         connect(Settings(database_url="postgresql://127.0.0.1:1/x"))
     assert passes(raised.value)
 
 
-def test_what_would_only_happen_again_is_raised_at_once(postgres: Engine) -> None:
+def test_an_error_that_would_happen_again_is_raised_at_once(postgres: Engine) -> None:
     def insert(name: str) -> None:
         with writing(postgres) as session:
             values = {"name": name}

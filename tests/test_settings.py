@@ -1,4 +1,5 @@
-import os
+"""Settings: what each environment variable sets, what is refused, and that passwords are never shown."""
+
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,6 @@ from db.settings import Settings, load_settings, shown_url
 SECRET = "hunter2"
 
 
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.upper().startswith("SMOOTHVOTE_")]:
-        monkeypatch.delenv(name)
-
-
 def refusal() -> str:
     with pytest.raises(WrongUse) as caught:
         load_settings()
@@ -24,7 +19,7 @@ def refusal() -> str:
     return str(caught.value)
 
 
-def test_nothing_need_be_set() -> None:
+def test_every_setting_has_a_default() -> None:
     assert load_settings().model_dump() == {
         "database_url": None,
         "broker_url": None,
@@ -72,15 +67,16 @@ def test_nothing_need_be_set() -> None:
         ("WORKER_NAME", "ada", "ada"),
     ],
 )
-def test_a_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: Any) -> None:
+def test_a_variable_sets_its_field_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: Any
+) -> None:
     monkeypatch.setenv(f"SMOOTHVOTE_{name}", text)
     settings = load_settings()
     assert getattr(settings, name.lower()) == value
-    # And no other.
     assert settings.model_dump(exclude={name.lower()}) == Settings.model_construct().model_dump(exclude={name.lower()})
 
 
-def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "BROKER_URL", "IMAGE_ROOT", "BATCH_SIZE", "DEVICE", "WINDOW"):
         monkeypatch.setenv(f"SMOOTHVOTE_{name}", "")
     assert load_settings() == Settings.model_construct()
@@ -115,27 +111,29 @@ def test_variables_of_other_programs_are_not_read(monkeypatch: pytest.MonkeyPatc
         ("BATCH_SIZE", "1.5"),
     ],
 )
-def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+def test_an_error_names_the_variable_and_its_value_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
     monkeypatch.setenv(f"SMOOTHVOTE_{name}", text)
     message = refusal()
     assert message.startswith(f"SMOOTHVOTE_{name}: ")
     assert message.endswith(f" (it is {text!r})")
 
 
-def test_a_wrong_choice_is_told_the_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_ENGINE", "magic")
     assert "'eager', 'openvino' or 'compile'" in refusal()
 
 
-def test_a_wrong_number_is_told_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_WINDOW", "0")
     assert "should be greater than 0" in refusal()
 
 
-# -- where things are --------------------------------------------------------------------------------------------
+# -- locations -----------------------------------------------------------------------------------------------------
 
 
-def test_the_embedded_database_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_database_is_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_HOME", str(tmp_path / "state"))
     settings = load_settings()
     assert settings.embedded_database
@@ -157,19 +155,19 @@ def test_the_embedded_databases_path_is_absolute(tmp_path: Path, monkeypatch: py
         ("postgres://u:postgres://@h/d", "postgresql+psycopg://u:postgres://@h/d"),
     ],
 )
-def test_a_postgres_url_names_the_driver(monkeypatch: pytest.MonkeyPatch, given: str, used: str) -> None:
+def test_a_postgres_url_gets_the_name_of_the_driver(monkeypatch: pytest.MonkeyPatch, given: str, used: str) -> None:
     monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", given)
     settings = load_settings()
     assert settings.database == used
     assert not settings.embedded_database
 
 
-def test_the_broker_is_the_one_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_url_is_the_one_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", "redis://h:1/2")
     assert load_settings().broker == "redis://h:1/2"
 
 
-def test_without_a_broker_both_remedies_are_named() -> None:
+def test_without_a_broker_the_error_names_both_remedies() -> None:
     with pytest.raises(WrongUse) as caught:
         _ = load_settings().broker
     message = str(caught.value)
@@ -186,12 +184,12 @@ def test_without_a_broker_both_remedies_are_named() -> None:
         (",", set()),
     ],
 )
-def test_schemes_are_names_between_commas(monkeypatch: pytest.MonkeyPatch, text: str, schemes: set[str]) -> None:
+def test_schemes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: str, schemes: set[str]) -> None:
     monkeypatch.setenv("SMOOTHVOTE_URL_SCHEMES", text)
     assert load_settings().schemes == schemes
 
 
-def test_all_urls_but_files_must_be_asked_for() -> None:
+def test_only_files_are_allowed_by_default() -> None:
     assert load_settings().schemes == {"file"}
 
 
@@ -212,7 +210,7 @@ def url_refusal(url: str, **given: Any) -> str:
         ("file://a::http://example.org/b.zip", "a URL with :: is not allowed"),
     ],
 )
-def test_a_url_that_is_not_allowed_is_one_line_with_the_remedy(url: str, remedy: str) -> None:
+def test_a_url_that_is_not_allowed_is_refused_with_the_remedy(url: str, remedy: str) -> None:
     assert remedy in url_refusal(url)
 
 
@@ -224,13 +222,13 @@ WEB = {"url_schemes": "http,https", "http_hosts": "Images.Example.org, b.org:808
     [
         "http://images.example.org/val",
         "https://IMAGES.example.ORG",
-        "http://images.example.org:8080/val/m.csv",  # a host alone is any port of it
+        "http://images.example.org:8080/val/m.csv",  # a host without a port allows all its ports
         "http://b.org:8080/val",
         "http://127.0.0.1:81/",
         "https://c.org/",
     ],
 )
-def test_http_may_call_the_hosts_that_are_listed(url: str) -> None:
+def test_http_may_call_listed_hosts(url: str) -> None:
     load_settings(**WEB).check_url(url)
 
 
@@ -247,7 +245,7 @@ def test_http_may_call_the_hosts_that_are_listed(url: str) -> None:
         "http://127.1:81/",
         "http://c.org/",
         "http://[0:0:0:0:0:0:0:1]:81/",
-        # Each of these is one host to one parser, and another to the next.
+        # In each of these, two URL parsers may find two different hosts.
         "http://images.example.org\\@evil.org/",
         "http://evil.org#images.example.org/",
         "http://evil.org?images.example.org/",
@@ -263,7 +261,7 @@ def test_http_may_call_no_other_host(url: str) -> None:
     assert url_refusal(url, **WEB)
 
 
-def test_a_host_that_is_not_listed_is_told_the_remedy() -> None:
+def test_an_unlisted_host_is_refused_with_the_remedy() -> None:
     assert "SMOOTHVOTE_HTTP_HOSTS=example.org allows it" in url_refusal("http://example.org:9/x", url_schemes="http")
 
 
@@ -286,18 +284,18 @@ def test_a_secret_in_a_url_is_refused_and_not_repeated(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["abfs://container@account.dfs.core.windows.net/val", "s3://bucket/a@b/val"])
-def test_what_only_looks_like_a_user_is_no_secret(url: str) -> None:
+def test_an_at_sign_that_separates_no_user_is_allowed(url: str) -> None:
     load_settings(url_schemes="abfs,s3").check_url(url)
 
 
-# -- secrets -----------------------------------------------------------------------------------------------------
+# -- passwords -----------------------------------------------------------------------------------------------------
 
 
-def test_a_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_never_show_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", f"postgres://u:{SECRET}@h/d")
     monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", f"redis://:{SECRET}@h/0")
     settings = load_settings()
-    # Both are kept once asked for, and must not show up then either.
+    # Pydantic keeps values that were read, and must not show them either.
     assert SECRET in settings.database
     assert SECRET in settings.broker
     for shown in (repr(settings), str(settings), f"{settings}", str(settings.model_dump()), settings.model_dump_json()):
@@ -305,19 +303,19 @@ def test_a_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "**********" in shown
 
 
-def test_a_secret_is_in_no_other_variables_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_about_one_variable_shows_no_password_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", f"postgres://u:{SECRET}@h/d")
     monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", f"redis://:{SECRET}@h/0")
     monkeypatch.setenv("SMOOTHVOTE_WINDOW", "0")
     with pytest.raises(WrongUse) as caught:
         load_settings()
     assert SECRET not in str(caught.value)
-    # pydantic's own error holds every input; it is not to be printed along as the cause.
+    # Pydantic's error holds all inputs, so it must not be printed as the cause.
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().window = 1
 
@@ -329,7 +327,7 @@ def test_settings_do_not_change() -> None:
         "sentinel://:hunter2@host:26379", "rediss://h/0;redis://:hunter2@host/zero",
     ],
 )  # fmt: skip
-def test_a_brokers_url_that_is_none_is_refused_without_a_word_of_its_password(
+def test_an_unusable_broker_url_is_refused_without_showing_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", url)
