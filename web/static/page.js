@@ -1,7 +1,7 @@
-// The pages work without this: it moves progress, shows a point's figures, and says why a picture is missing.
+// The pages work without this script. It updates progress, shows the figures of a point, and gives the reason for a missing picture.
 "use strict";
 
-// -- a picture that cannot be made: its reason in its place. Listens from the head on, before any picture is asked for.
+// -- the reason in place of a picture that cannot be drawn; set up in the head, before the first picture is requested
 
 document.addEventListener("error", async (event) => {
   const picture = event.target;
@@ -14,7 +14,7 @@ document.addEventListener("error", async (event) => {
   picture.replaceWith(reason);
 }, true);
 
-// -- a point's figures, while it is hovered or focused
+// -- the figures of a point, while the pointer or the focus is on it
 
 function showFigures(point) {
   const plot = point.closest(".plot");
@@ -49,7 +49,7 @@ document.addEventListener("keydown", ({ key }) => {
   if (key === "Escape") hideFigures();
 });
 
-// -- live progress: a small JSON moves the bars; when it has changed, the part that depends on it is fetched anew
+// -- live progress: a small JSON moves the bars; when it changes, the part of the page that depends on it is loaded again
 
 const PAUSE = 1000;
 
@@ -66,7 +66,7 @@ function moveBars(runs) {
   }
 }
 
-// Boxes that somebody unticked stay so.
+// The lines that the reader hides, so that a renewed chart hides them as well.
 function unticked() {
   return [...document.querySelectorAll("#live input[data-line]:not(:checked)")].map((box) => [
     box.closest("figure").querySelector("[id]").id,
@@ -97,7 +97,7 @@ function busy() {
 
 async function follow() {
   const said = document.getElementById("said");
-  let seen = null; // what the page shows may be older than the first answer
+  let seen = null; // the page may be older than the first answer, which therefore renews it
   let first = null;
   let nextRenewal = 0;
   for (;;) {
@@ -120,11 +120,11 @@ async function follow() {
       if (text !== seen && began >= nextRenewal && !busy()) {
         await renew();
         seen = text;
-        // A report over many rows takes its time: most of it is the workers'.
+        // A report over many rows is slow to read: leave the database to the workers for five times as long.
         nextRenewal = performance.now() + 5 * (performance.now() - began);
       }
     } catch (error) {
-      said.textContent = `no news: ${error.message || "the server does not answer"}`;
+      said.textContent = `cannot update: ${error.message || "the server does not answer"}`;
     }
   }
 }
