@@ -1,4 +1,4 @@
-"""The producers' room: a folder of images becomes a dataset, a run, and jobs on the queue.
+"""The room of the producers: it turns images at a place into a dataset, a run, and jobs on the queue.
 
-Imports db; never worker, torch or PIL, so a producer machine needs none of them.
+It imports db only, and neither torch nor PIL, so a machine that only submits needs none of them.
 """

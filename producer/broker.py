@@ -1,4 +1,4 @@
-"""The queue, as producers see it: job ids go in, and its length can be asked."""
+"""The queue as producers use it: they send job ids to it, and ask for its length."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -14,21 +14,21 @@ from db.settings import Settings
 
 
 class BrokerDown(Away):
-    """The queue cannot be reached or does not take jobs. Nothing is lost: they wait in the database."""
+    """The queue cannot be reached, or does not take jobs. Nothing is lost: the jobs stay due in the database."""
 
 
 class Broker:
-    """Sends jobs. Connects on first use, and again after an interruption."""
+    """Sends jobs to the queue. It connects on first use, and again after an outage."""
 
     def __init__(self, settings: Settings) -> None:
         self._shown = without_secrets(settings.broker)
         self._app = Celery("smoothvote", set_as_current=False)
         self._app.conf.update(celery_config(settings))
-        # One attempt: the caller is the one who waits, and says so.
+        # One attempt: callers wait out an outage themselves, and say so.
         self._app.conf.task_publish_retry = False
 
     def queued(self) -> int:
-        """How many jobs nobody has taken yet.
+        """How many messages wait on the queue.
 
         Raises:
             BrokerDown: if the queue cannot be reached.
@@ -38,7 +38,7 @@ class Broker:
             return int(connection.default_channel.client.llen(QUEUE))
 
     def oldest(self) -> int | None:
-        """The job that the oldest message on the queue names; 0 if it names none; None if the queue is empty.
+        """The id of the job in the oldest message on the queue; 0 if it holds none; None if the queue is empty.
 
         Raises:
             BrokerDown: if the queue cannot be reached.
@@ -54,24 +54,27 @@ class Broker:
             return 0
 
     def send(self, job_ids: Iterable[int]) -> None:
-        """Puts jobs on the queue.
+        """Sends jobs to the queue.
 
         Raises:
-            BrokerDown: if it did not take them all; it may have taken some.
+            BrokerDown: if the queue did not take all of them; it may have taken some.
         """
         with self._errors(), self._app.producer_pool.acquire(block=True) as producer:
             for job_id in job_ids:
                 self._app.send_task(TASK, args=[job_id], queue=QUEUE, producer=producer)
 
     def close(self) -> None:
-        """Lets the connections go."""
+        """Closes the connections."""
         self._app.close()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (TypeError, ValueError):  # of an option that it does not know; its words may hold parts of the URL
+        except (
+            TypeError,
+            ValueError,
+        ):  # an option that the client does not know; its message may quote parts of a password
             raise WrongUse(f"SMOOTHVOTE_BROKER_URL: Redis's client cannot read {self._shown}") from None
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerDown(

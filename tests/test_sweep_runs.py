@@ -12,7 +12,7 @@ from servers import redis_server
 
 from cli.dataset import find_dataset
 from cli.sweep import METRICS
-from db.errors import Away, WrongUse
+from db.errors import INCOMPLETE, Away, WrongUse
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.runs import list_runs
@@ -33,7 +33,7 @@ def cell(size: int, sigma: float, model: str = MODEL) -> Recipe:
 # -- its recipes --------------------------------------------------------------------------------------------------
 
 
-def test_a_grid_is_each_model_with_each_kernel_in_the_order_given() -> None:
+def test_a_sweep_is_each_model_with_each_kernel_in_the_order_given() -> None:
     models = [make_recipe(model=name, seed=3) for name in ("timm/b", "timm/a")]
     made = recipes_of(models, (5.0, 3.0), (1.5,))
     assert [(recipe.model, recipe.kernel_size, recipe.kernel_sigma) for recipe in made] == [
@@ -51,7 +51,7 @@ def test_a_grid_is_each_model_with_each_kernel_in_the_order_given() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images that no worker gets to see: their labels are in their names."""
+    """Images whose labels are in their names, and that no worker reads."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     for number in range(3):
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(*words: str | Path) -> Result:
-    """In this process: what comes to no database."""
+    """The command in this process."""
     return CliRunner().invoke(front_door, ["sweep", *map(str, words)])
 
 
@@ -80,7 +80,7 @@ def call(*words: str | Path) -> Result:
         (["--submit"], "no queue is set: export SMOOTHVOTE_BROKER_URL"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_recorded(
+def test_wrong_use_is_refused_before_anything_is_recorded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
     monkeypatch.chdir(folder.parent)
@@ -110,7 +110,7 @@ def test_every_rate_can_be_shown_and_other_commands_take_one_model() -> None:
     assert not any(getattr(param, "multiple", False) for param in front_door.commands["run"].params)
 
 
-def test_a_grid_is_not_half_recorded_where_the_queue_is_away(
+def test_no_run_of_a_sweep_is_recorded_if_the_queue_is_away(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}")
@@ -124,43 +124,59 @@ def test_a_grid_is_not_half_recorded_where_the_queue_is_away(
     engine.dispose()
 
 
-def test_a_grid_is_submitted_once_and_shown_as_far_as_it_is(tmp_path: Path, folder: Path, short_folder: Path) -> None:
+def test_a_sweep_is_submitted_once_and_shows_what_is_found_so_far(
+    tmp_path: Path, folder: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}")
     engine = open_engine(settings)
     upgrade(engine)
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", settings.database)
     queue = short_folder / "sweep"
     queue.mkdir()
+    words = (folder, "--model", MODEL, "--levels", "0,0.25", "--kernel-size", "3,5", "--job-size", "2")
     with redis_server(queue) as url:
-        env = {"SMOOTHVOTE_DATABASE_URL": settings.database, "SMOOTHVOTE_BROKER_URL": url}
-        recipe = ("--model", MODEL, "--levels", "0,0.25", "--kernel-size", "3,5", "--job-size", "2")
-        words = ("sweep", folder, "--submit", *recipe)
-        begun = smoothvote(*words, cwd=tmp_path, env=env, code=3)
+        monkeypatch.setenv("SMOOTHVOTE_BROKER_URL", url)
+        begun = call(*words, "--submit", "--format", "json")
+        assert begun.exit_code == INCOMPLETE
         assert "runs: 2 (models: 1, kernels: 2), images: 3, levels: 2, views: 36 in all" in begun.stderr
         assert "2 new runs, 0 known, 4 jobs sent" in begun.stderr
-        assert "INCOMPLETE: 0 of 2 runs are complete" in begun.stdout
-        for run in json.loads(call(folder, *recipe, "--dry-run").stdout)["runs"]:
+        assert [run["complete"] for run in json.loads(begun.stdout)["runs"]] == [False, False]
+        for run in json.loads(begun.stdout)["runs"]:
             finish_all(engine, run["id"])
-        again = smoothvote(*words, "--metric", "acc_ns", "--plot", "a.pdf", cwd=tmp_path, env=env)
+        plot = tmp_path / "a.pdf"
+        again = call(*words, "--submit", "--metric", "acc_ns", "--format", "json", "--plot", plot)
+    assert again.exit_code == 0
     assert "0 new runs, 2 known, 0 jobs sent" in again.stderr
-    assert "Acc NS of 2 runs on photographs (3 images): complete" in again.stdout
-    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    found = json.loads(again.stdout)
+    assert (found["metric"], found["complete"]) == ("acc_ns", True)
+    # finish_all predicts class 1 for everything, and the label is 0.
+    assert [run["levels"][0]["acc_ns_count"] for run in found["runs"]] == [[0, 3], [0, 3]]
+    assert plot.read_bytes().startswith(b"%PDF")
+    engine.dispose()
 
 
-def test_a_run_that_is_refused_loses_no_other_and_its_like_are_not_tried(tmp_path: Path, folder: Path) -> None:
+def test_a_run_that_is_refused_stops_no_other_and_later_runs_of_its_model_are_not_tried(
+    tmp_path: Path, folder: Path
+) -> None:
     settings = Settings(home=tmp_path / ".smoothvote")
     settings.home.mkdir()
     engine = open_engine(settings)
     upgrade(engine)
-    recipe = cell(3, 1.0)
-    dataset = find_dataset(str(folder), recipe, settings, None, None)
-    for size in (3, 5):  # what there is to be lost
+    dataset = find_dataset(str(folder), cell(3, 1.0), settings, None, None)
+    for size in (3, 5):  # complete, so that no worker has to read the images
         finish_all(engine, submit(engine, cell(size, 1.0), dataset).run_id)
-    words = ("--model", "timm/resnet18", "--model", MODEL, "--kernel-size", "3,5", "--levels", "0,0.25")
-    env = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "SMOOTHVOTE_ENGINE": "eager"}
-    done = smoothvote("sweep", folder, *words, cwd=tmp_path, env=env, code=1)
+    words = ("--model", "torchvision/resnet51", "--model", MODEL, "--kernel-size", "3,5", "--levels", "0,0.25")
+    done = smoothvote("sweep", folder, *words, "--format", "json", cwd=tmp_path, code=1)
     assert done.stderr.count("starting 1 worker") == 1
-    assert done.stderr.count("is refused: weights timm/resnet18") == 2
+    assert done.stderr.count("is refused: torchvision has no classifier 'resnet51'; near it: ") == 2
     assert done.stderr.endswith("smoothvote: 2 of 4 runs were refused\n")
-    assert done.stdout.count("│ refused │") == 2
-    assert done.stdout.count("│       0 │ 0.0000 .00–.56 *") == 2
+    found = json.loads(done.stdout)["runs"]
+    assert [(run["model"], bool(run["refused"]), run["complete"]) for run in found] == [
+        ("torchvision/resnet51", True, False),
+        ("torchvision/resnet51", True, False),
+        (MODEL, False, True),
+        (MODEL, False, True),
+    ]
+    with reading(engine) as session:
+        assert {run.recipe.model for run in list_runs(session)} == {MODEL}  # a refused run is not recorded
     engine.dispose()

@@ -1,0 +1,61 @@
+"""Watching a run: what is said where stderr is no terminal, and when the watch ends."""
+
+import pytest
+from rows import finish_all, record
+from sqlalchemy import Engine
+
+import producer.watch
+from db import store
+from db.errors import INCOMPLETE
+from db.runs import Progress, find_run
+from db.session import reading, writing
+from db.summaries import unsummarised
+from producer.watch import left, watch
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer.watch, "LOOK", 0.01)
+    monkeypatch.setattr(producer.watch, "LINE", 0.0)
+
+
+def test_a_complete_run_ends_the_watch_and_its_counts_are_stored(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = record(engine, [1] * 5)
+    seen: list[Progress] = []
+
+    def work(state: Progress) -> None:
+        seen.append(state)
+        finish_all(engine, run_id)
+
+    with reading(engine) as session:
+        run = find_run(session, run_id)
+    assert watch(engine, run, each_look=work).complete
+    assert [state.done for state in seen] == [0]
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "0 of 5 images, 0 failed"
+    assert last.startswith("5 of 5 images, ")
+    assert last.endswith(" images/s, 0 failed")
+    with reading(engine) as session:
+        assert unsummarised(session) == []
+
+
+def test_a_cancelled_run_ends_the_watch(engine: Engine) -> None:
+    run_id = record(engine, [1] * 5)
+
+    def cancel(_: Progress) -> None:
+        with writing(engine) as session:
+            store.cancel(session, run_id)
+
+    with reading(engine) as session:
+        run = find_run(session, run_id)
+    state = watch(engine, run, each_look=cancel)
+    assert (state.complete, state.cancelled, state.done) == (False, True, 0)
+
+
+def test_ctrl_c_ends_with_3_and_a_line_that_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, left("left; the run goes on"):
+        raise KeyboardInterrupt
+    assert ended.value.code == INCOMPLETE
+    assert capsys.readouterr().err == "smoothvote: left; the run goes on\n"
