@@ -13,26 +13,32 @@ from db.errors import FAILED, plain
 
 @click.command()
 @click.option(
-    "--device", metavar="auto|cpu|cuda:N", help="auto deals the machine's GPUs out to its processes.  [default: auto]"
+    "--device",
+    metavar="auto|cpu|cuda:N",
+    help="Where the model runs; with auto, the processes take the machine's GPUs in turn.  [default: auto]",
 )
 @click.option(
     "--engine",
     type=click.Choice(["auto", "eager", "openvino", "compile"]),
-    help="How the model is run: auto by device.  [default: auto]",
+    help="How the model is run; auto takes the best for the device.  [default: auto]",
 )
 @click.option(
-    "--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Each holds the model: one a GPU."
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes, each with a model of its own; one for each GPU.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Views a forward pass.  [default: by device]"
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Views in a forward pass.  [default: by device]"
 )
-@click.option("--wait", is_flag=True, help="Wait for a queue or database that is down, instead of ending.")
+@click.option("--wait", is_flag=True, help="If the queue or the database is down, wait for it.")
 def worker(device: str | None, engine: str | None, processes: int, batch_size: int | None, wait: bool) -> None:
-    """Do jobs from the queue until told to stop. Start as many as are needed, on any machine.
+    """Do jobs from the queue until told to stop. Start as many workers as you like, on any machine.
 
-    It reads the images where they lie (SMOOTHVOTE_IMAGE_ROOT), the queue at SMOOTHVOTE_BROKER_URL and the database at
-    SMOOTHVOTE_DATABASE_URL. SIGTERM or Ctrl-C ends it after the job in hand, or hands that back after SMOOTHVOTE_GRACE
-    seconds; a second Ctrl-C, or SIGQUIT, at once. Neither loses anything.
+    A worker needs the queue at SMOOTHVOTE_BROKER_URL, the database at SMOOTHVOTE_DATABASE_URL, and the images (see
+    SMOOTHVOTE_IMAGE_ROOT). To stop it, send SIGTERM or press Ctrl-C: it finishes its job, or hands it back after
+    SMOOTHVOTE_GRACE seconds. SIGQUIT or a second Ctrl-C hands it back at once. Nothing is lost either way.
     """
     from worker.parent import work
 

@@ -33,7 +33,8 @@ def show_report(run: str, output: Output) -> None:
     output.show(document(found))
     output.draw(found)
     if failed := max(level.failed for level in found.levels):
-        click.echo(f"{failed} images failed: smoothvote images {found.run.id} --outcome failed", err=True)
+        said = f"{failed} image{'s' * (failed > 1)} failed: smoothvote images {found.run.id} --outcome failed"
+        click.echo(screen(err=True).line(said), err=True)
     if not found.complete:
         raise SystemExit(INCOMPLETE)
 

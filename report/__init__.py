@@ -1,4 +1,4 @@
 """What is read from the record: counts, rates, tests, verdicts, comparisons, tables, plots and exports.
 
-Imports db, and writes no row.
+It imports db alone, and changes nothing that was found.
 """

@@ -1,6 +1,6 @@
 """The record in a notebook: `smoothvote.runs()`, `smoothvote.report()` and `smoothvote.rows()` are pandas DataFrames.
 
-Nothing heavy is imported before one of them is called: whoever opens the front door pays for no notebook.
+Nothing heavy is imported until one of them is called, so that the command line starts fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,17 +37,17 @@ CURVES: dict[str, type] = {"level": float, "by": str, "coverage": float, "risk":
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """What a run found. Printed, it is the table that `smoothvote report` shows."""
+    """What a run found. It prints as `smoothvote report` does."""
 
-    #: Everything, as `smoothvote report --format json` has it.
+    #: Everything, as in `smoothvote report --format json`.
     data: dict[str, Any]
-    #: A row a level, its level the index: every count, rate, interval and test.
+    #: A row a level, with the level as index: every count, rate, interval and test.
     levels: "DataFrame"
-    #: level, by (vote or confidence), coverage, risk: share of the accepted that is wrong as the threshold falls.
+    #: Columns level, by (vote or confidence), coverage, and risk: the share of the accepted that is wrong.
     risk_coverage: "DataFrame"
     #: Whether no image is pending.
     complete: bool
-    #: Whether the vote is worth it, in words.
+    #: Whether the vote beats confidence thresholding, in words.
     verdict: str
     text: str
 
@@ -56,10 +56,11 @@ class RunReport:
 
 
 def runs(*, database_url: str | None = None) -> "DataFrame":
-    """All runs, the newest first: what was measured, and how far each has come.
+    """All runs, the newest first: what each measures, and how far it has come.
 
     Args:
-        database_url: postgresql://… or sqlite:///FILE; if None, as the environment says, else `.smoothvote` here.
+        database_url: postgresql://… or sqlite:///FILE; if None, SMOOTHVOTE_DATABASE_URL, else `.smoothvote` in this
+            folder.
     """
     from db.runs import list_runs, progress
     from db.session import reading
@@ -94,8 +95,8 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
 
     Args:
         run: an id, the beginning of one, a name, or latest.
-        interval: of the rates: wilson or clopper-pearson.
-        database_url: as of runs().
+        interval: the method for the intervals of rates: wilson or clopper-pearson.
+        database_url: as for runs().
 
     Raises:
         WrongUse: if there is no such run.
@@ -134,14 +135,14 @@ def rows(
     columns: Sequence[str] | None = None,
     database_url: str | None = None,
 ) -> "DataFrame":
-    """A row an image and level, in the dataset's order; a row an image that has no prediction, without a level.
+    """A row for each image and level, in the dataset's order. An image without prediction has one row, without level.
 
     Args:
         run: an id, the beginning of one, a name, or latest.
-        level: of this level only.
-        outcome: right, wrong, rejected, unlabelled, failed or skipped; or saved or lost. Only these.
-        columns: only these, in this order: a million rows of a few columns are read in a fraction of the time.
-        database_url: as of runs().
+        level: only rows of this level.
+        outcome: only rows of this outcome: right, wrong, rejected, unlabelled, failed or skipped; or saved or lost.
+        columns: only these, in this order. A few columns are read much faster than all.
+        database_url: as for runs().
 
     Raises:
         WrongUse: if there is no such run, level, outcome or column.

@@ -1,25 +1,26 @@
-"""Two runs over the same images, held against each other image by image: two models, kernels or recipes."""
+"""Two runs over the same images, compared image by image: two models, kernels or recipes."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, select
+from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import WrongUse
+from db.outcome import Judged, count_of
 from db.runs import RunInfo, progress
 from db.tables import Image, Prediction
 from report.report import Tested, over_levels
 from report.stats import Interval, Paired, Rate, paired, rate
 
-#: What is held against each other: the views, and the vote, a reject counting as wrong.
+#: What is compared: the views, and the vote, where a reject counts as wrong.
 VIEWS = ("ns", "ss", "ds", "maj")
-#: Fields of a recipe that the weights decide where they are left open: a run records what that was.
+#: Fields of a recipe that may be left to the weights: a run records their values.
 PREPROCESSING = ("resize", "crop", "interpolation", "antialias", "mean", "std")
 
 
 class Difference(NamedTuple):
-    """One thing that the recipes, or the weights, do not share."""
+    """One field in which the recipes, or the weights, differ."""
 
     field: str
     first: Any
@@ -37,20 +38,20 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelComparison:
-    """One noise level that both runs have."""
+    """One level that both runs have."""
 
     value: float
-    #: Images that both runs predicted, and those that only one of them did.
+    #: Images predicted by both runs, and by one of them only.
     both: int
     only_first: int
     only_second: int
-    #: Of those that both predicted: what the views are compared over.
+    #: Labelled images predicted by both: what the accuracies are compared over.
     labelled: int
-    #: Right, by view; None where nothing is labelled.
+    #: Shares that are right, by view; None where no image is labelled.
     views: dict[str, Compared | None]
-    #: Rejected, over all that both predicted.
+    #: Shares that are rejected, of all images predicted by both.
     reject: Compared | None
-    #: Of the images that both votes accept, those on which they say the same.
+    #: Share of the images accepted by both votes that gets the same label.
     same_vote: Rate | None
 
 
@@ -67,12 +68,12 @@ class Comparison:
 
     @property
     def same_noise(self) -> bool:
-        """Whether both runs saw the same noise: what differs is then of the recipes alone."""
+        """Whether an image gets the same noise in both runs."""
         return self.first.recipe.seed == self.second.recipe.seed
 
     @property
     def differences(self) -> list[Difference]:
-        """What tells the recipes apart; weights and preprocessing as they were recorded, where both runs have begun."""
+        """How the recipes differ. Weights and preprocessing are compared as recorded, once both runs have begun."""
         first, second = self.first, self.second
         one, two = first.recipe.model_dump(), second.recipe.model_dump()
         if first.preprocessing and second.preprocessing:
@@ -84,13 +85,13 @@ class Comparison:
 
 
 def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Interval = "wilson") -> Comparison:
-    """Holds two runs against each other, over the images that both predicted.
+    """Compares two runs over the images that both predicted.
 
     Args:
-        session: a reading one: all is of one moment.
-        first: the run that differences are counted from.
-        second: the run that they are counted to.
-        interval: how the intervals of rates are made; those of differences are Newcombe's.
+        session: a reading one: all counts are of one moment.
+        first: one run.
+        second: the other; differences are second less first.
+        interval: the method for the intervals of rates. Those of differences are Newcombe's.
 
     Raises:
         WrongUse: if it is one run twice, or the runs have different images, classes or axes, or no common level.
@@ -149,11 +150,11 @@ def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None
 
 
 def _other_dataset(session: Session, first: RunInfo, second: RunInfo) -> str:
-    """Why two datasets are not the same images, as far as their rows say."""
+    """Why two datasets cannot be compared image by image, as far as their rows tell."""
     one, two = aliased(Image), aliased(Image)
     same = and_(one.bytes.is_not_distinct_from(two.bytes), one.label.is_not_distinct_from(two.label))
     shared = (
-        select(func.count(), func.coalesce(func.sum(_one(same)), 0))
+        select(func.count(), count_of(same))
         .join_from(one, two, one.path == two.path)
         .where(one.dataset_id == first.dataset_id, two.dataset_id == second.dataset_id)
     )
@@ -174,30 +175,26 @@ def _other_dataset(session: Session, first: RunInfo, second: RunInfo) -> str:
 # -- counts ------------------------------------------------------------------------------------------------------
 
 
-def _one(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return case((condition, 1), else_=0)
-
-
 def _counts(first: RunInfo, second: RunInfo) -> Any:
-    """A row a level: of the images that both predicted, how many had each outcome in one, the other, and both."""
+    """A row a level: for how many images that both predicted each condition holds in one run, the other, and both."""
     one, two = aliased(Prediction), aliased(Prediction)
-    outcomes = {
-        view: (getattr(one, f"label_{view}") == Image.label, getattr(two, f"label_{view}") == Image.label)
-        for view in VIEWS
-    } | {"reject": (one.label_maj.is_(None), two.label_maj.is_(None))}
+    in_first, in_second = _conditions(one), _conditions(two)
     sums = [
-        func.sum(_one(condition)).label(f"{name}_{of}")
-        for name, (in_first, in_second) in outcomes.items()
-        for of, condition in (("first", in_first), ("second", in_second), ("both", and_(in_first, in_second)))
+        count_of(condition).label(f"{name}_{of}")
+        for name in in_first
+        for of, condition in (
+            ("first", in_first[name]),
+            ("second", in_second[name]),
+            ("both", and_(in_first[name], in_second[name])),
+        )
     ]
-    both_accepted = and_(one.label_maj.is_not(None), two.label_maj.is_not(None))
     return (
         select(
             one.level,
             func.count().label("both"),
             func.count(Image.label).label("labelled"),
-            func.sum(_one(both_accepted)).label("both_accepted"),
-            func.sum(_one(one.label_maj == two.label_maj)).label("same_vote"),
+            count_of(and_(Judged(one).accepted, Judged(two).accepted)).label("both_accepted"),
+            count_of(one.label_maj == two.label_maj).label("same_vote"),
             *sums,
         )
         .join_from(one, two, and_(one.image_id == two.image_id, one.level == two.level))
@@ -205,6 +202,13 @@ def _counts(first: RunInfo, second: RunInfo) -> Any:
         .where(one.run_id == first.id, two.run_id == second.id)
         .group_by(one.level)
     )
+
+
+def _conditions(prediction: Any) -> dict[str, ColumnElement[bool]]:
+    """What is counted of each run: which views are right, whether the vote is, and whether it rejects."""
+    judged = Judged(prediction)
+    right = {"ns": judged.ns == judged.label, "ss": judged.ss == judged.label, "ds": judged.ds == judged.label}
+    return right | {"maj": judged.right, "reject": judged.rejected}
 
 
 def _predicted(session: Session, first: RunInfo, second: RunInfo) -> dict[tuple[str, float], int]:

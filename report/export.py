@@ -19,10 +19,10 @@ What = Literal["rows", "summary"]
 
 
 def form_of(form: str | None, output: Path | None) -> Export:
-    """The format that was asked for, else that of the file's ending, else CSV.
+    """The format that was asked for, else the one that the file's name ends in, else CSV.
 
     Raises:
-        WrongUse: if there is no such format, the ending is no format's, or stdout is no place for it.
+        WrongUse: if there is no such format, or it is not text and is to go to stdout.
     """
     if form is None and output is not None:
         form = output.suffix.lower().removeprefix(".")
@@ -36,14 +36,14 @@ def form_of(form: str | None, output: Path | None) -> Export:
 
 
 def write_run(session: Session, run: RunInfo, what: What, export: Export, out: IO[bytes]) -> int:
-    """Writes a run, and gives the number of rows. Memory does not grow with them.
+    """Writes a run and returns the number of rows. Memory does not grow with them.
 
     Args:
-        session: a reading one: all is of one moment.
+        session: a reading one: all rows are of one moment.
         run: the run.
-        what: its rows (docs/reference/python.md), or its summary: a row a level.
-        export: how.
-        out: where to.
+        what: its rows, or its summary: a row a level. docs/reference/python.md has the columns of both.
+        export: the format.
+        out: where to write.
     """
     if what == "rows":
         return export.write(rows.pages(session, run), rows.COLUMNS, out)
@@ -54,11 +54,11 @@ def write_run(session: Session, run: RunInfo, what: What, export: Export, out: I
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that appears under its name when all is written, or not at all.
+    """A file to write to. It appears under its name when it is complete; after an error, not at all.
 
     Raises:
-        WrongUse: if no file can be made there.
-        SmoothvoteError: if it cannot be written to its end.
+        WrongUse: if no file can be created there.
+        SmoothvoteError: if writing fails, as on a full disk.
     """
     if file.exists() and not file.is_file():  # a device or a pipe is written to, and never replaced
         with _told(file), file.open("wb") as out:

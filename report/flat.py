@@ -1,4 +1,4 @@
-"""A report as flat rows, one a level: what spreadsheets, Parquet and DataFrames hold: see docs/reference/python.md."""
+"""A report as flat rows, one a level. docs/reference/python.md has the columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from report.stats import Rate
 
 
 def level_rows(report: Report) -> list[dict[str, Any]]:
-    """A row a level: every count, rate, interval and test of the report; None where it is of nothing."""
+    """A row a level: every count, rate, interval and test of the report; None where there are no images for it."""
     run = {"run_id": report.run.id, "run_name": report.run.name}
     return [run | report.run.recipe.level_fields(level.value) | _level(level) for level in report.levels]
 
@@ -59,7 +59,7 @@ def _pair(name: str, tested: Tested | None) -> dict[str, Any]:
 
 
 def level_types(rows: Sequence[Mapping[str, Any]]) -> dict[str, type]:
-    """What each column of these rows holds, whatever is in them: it may be nothing at every level."""
+    """The type of each column of these rows, also of a column that is None in all of them."""
     return {column: _type(column) for column in rows[0]}
 
 

@@ -1,4 +1,4 @@
-"""Pages of columns as Arrow and pandas have them. Both are optional: nothing else imports this before it is needed."""
+"""Pages of columns as Arrow tables and DataFrames. Both packages are optional, and imported only when needed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,10 +22,10 @@ ARROW = {
     bool: pyarrow.bool_(),
     datetime: pyarrow.timestamp("us", tz="UTC"),
 }
-#: pandas' types that have a null of their own: else a rejected vote were NaN, and every label a float.
+#: pandas' types with a null of their own. In others a rejected vote would be NaN, and every label a float.
 NULLABLE = {pyarrow.int64(): pandas.Int64Dtype(), pyarrow.bool_(): pandas.BooleanDtype()}
 
-#: Rows of a Parquet file that are held in memory before they are written: readers want large groups.
+#: Rows of a row group in Parquet. A group is held in memory until it is written; readers are fast on large ones.
 GROUP = 100_000
 
 
@@ -40,12 +40,12 @@ def to_frame(pages: Iterable[Page], types: Mapping[str, type]) -> pandas.DataFra
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> pandas.DataFrame:
-    """Rows that are at hand as a DataFrame."""
+    """Rows in memory as a DataFrame."""
     return to_frame([page_of(rows, types)], types)
 
 
 def write_parquet(pages: Iterable[Page], types: Mapping[str, type], out: IO[bytes]) -> int:
-    """Writes pages as Parquet, in row groups as large as memory should hold; gives the number of rows."""
+    """Writes pages as Parquet and returns the number of rows."""
     schema, count, waiting = _schema(types), 0, []
     with parquet.ParquetWriter(out, schema) as writer:
         for page in pages:

@@ -1,5 +1,6 @@
 """What the rates, views and tests are called where people read them: in tables, plots and pages."""
 
+from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe
 from report.report import RATES, Report
 from report.stats import CONFIDENCE, Interval
 
@@ -29,6 +30,14 @@ SHOWN_UNLABELLED = ("reject_rate", "unanimous_rate", "agree_ss", "agree_ds")
 INTERVAL_NAMES: dict[Interval, str] = {"wilson": "Wilson", "clopper-pearson": "Clopper–Pearson"}
 POINT_NAMES = {"unanimous": "3 of 3 agree", "majority": "2 of 3 agree", "always": "always"}
 OTHER_NAMES = {"ss": "SS − NS", "ds": "DS − NS", "maj": "vote − NS"}
+
+
+def method(recipe: Recipe) -> str:
+    """What a recipe measures, in a few words: the model, and what is not the default."""
+    precision = "" if recipe.precision == "exact" else f", {recipe.precision}"
+    perturbation = "" if recipe.perturbation == DEFAULT_PERTURBATION else f", {recipe.perturbation}"
+    smoother = "" if recipe.smoother == DEFAULT_SMOOTHER else f", smoothed by {recipe.smoother}"
+    return f"{recipe.model}{precision}{perturbation}{smoother}"
 
 
 def legend(report: Report) -> str:

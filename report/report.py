@@ -1,7 +1,7 @@
-"""What a run found, from the counts of its rows: per noise level the accuracies, the vote, what it rejected, and tests.
+"""A run's report, from the counts of its rows: for each level the accuracies, the reject rate, and tests of the vote.
 
-Two questions are put to the vote, both as pairs over the same images: whether it is right oftener than the unsmoothed
-view, and whether what it accepts is right oftener than as many images accepted by the softmax of that view alone.
+The vote is tested twice, each time on pairs of answers to the same images: against the unsmoothed view (NS), and
+against confidence thresholding, which accepts as many images: those where NS has the highest softmax probability.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,16 +18,16 @@ from db.summaries import summarise, tallies
 from db.tally import Tally
 from report.stats import INTERVALS, Interval, Paired, Rate, holm, paired, rate
 
-#: The rates of a level, in the order in which they are shown. Design: acc_maj is over the accepted.
+#: The rates of a level, in the order in which they are shown. acc_maj is over the accepted: selective accuracy.
 RATES = (
     "acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rate", "coverage",
     "unanimous_rate", "agree_ss", "agree_ds",
 )  # fmt: skip
 COUNTS = ("expected", "predicted", "failed", "skipped", "pending", "labelled")
-#: What is held against the unsmoothed view.
+#: What is compared with the unsmoothed view.
 OTHERS = ("ss", "ds", "maj")
 
-#: Adjusted p-values below it decide.
+#: A difference is shown if its adjusted p-value is below this.
 ALPHA = 0.05
 
 Point = Literal["unanimous", "majority", "always"]
@@ -35,14 +35,14 @@ Verdict = Literal["better", "worse", "undecided"]
 
 
 class Tested(NamedTuple):
-    """A paired difference, and its p-value adjusted for as many tests as the run has levels (Holm)."""
+    """A paired difference, and its p-value adjusted for the number of levels (Holm)."""
 
     pair: Paired
     p_holm: float
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the second is right oftener than the first."""
+        """Whether the second is right more often than the first."""
         if self.p_holm >= ALPHA:
             return "undecided"
         return "better" if self.pair.difference > 0 else "worse"
@@ -50,22 +50,22 @@ class Tested(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OperatingPoint:
-    """What is accepted where all three views agree, where two do, or always (ns decides where none agree)."""
+    """A rule of when to accept: if all three views agree, if two do, or always (NS decides where none agree)."""
 
     name: Point
-    #: Of the labelled; of the predicted, where none is labelled.
+    #: Share accepted of the labelled images; of the predicted ones, if none is labelled.
     coverage: Rate | None
-    #: Right among the labelled that are accepted.
+    #: Selective accuracy: share that is right of the labelled images that are accepted.
     accuracy: Rate | None
-    #: The same of as many images accepted for the softmax probability of ns alone.
+    #: Selective accuracy of confidence thresholding at the same coverage.
     thresholding: Rate | None
-    #: Accepted and right: confidence thresholding first, the vote second.
+    #: Share of the labelled images that are accepted and right: confidence thresholding first, the vote second.
     against_thresholding: Tested | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One noise level. expected = predicted + failed + skipped + pending, always."""
+    """What was found at one level. expected = predicted + failed + skipped + pending, always."""
 
     value: float
     expected: int
@@ -76,30 +76,30 @@ class Level:
     #: Predicted images whose true class is known: the denominator of the accuracies.
     labelled: int
 
-    #: Share of the labelled whose view is right: no smoothing, single, double.
+    #: Share of the labelled images where this view is right: NS, SS, DS.
     acc_ns: Rate | None
     acc_ss: Rate | None
     acc_ds: Rate | None
-    #: Right among the labelled that the vote accepted.
+    #: Selective accuracy: share that is right of the labelled images that the vote accepts.
     acc_maj: Rate | None
-    #: Right among all labelled, a reject counting as wrong.
+    #: Share of all labelled images where the vote is right; a reject counts as wrong.
     acc_maj_overall: Rate | None
-    #: Share of the predicted without a majority, and the rest.
+    #: Share of the predicted images that the vote rejects, and that it accepts.
     reject_rate: Rate | None
     coverage: Rate | None
-    #: Share of the predicted of which all views agree; of which ss, or ds, says what ns says.
+    #: Share of the predicted images where all views agree; where SS agrees with NS; where DS does.
     unanimous_rate: Rate | None
     agree_ss: Rate | None
     agree_ds: Rate | None
 
-    #: Images that ns gets wrong and the vote right; that ns gets right and the vote wrong, or rejects.
+    #: Images where NS is wrong and the vote right; where NS is right and the vote wrong or rejecting.
     saved: int | None
     lost: int | None
-    #: ns first; ss, ds, and the vote second, a reject counting as wrong.
+    #: NS first; second SS, DS, or the vote, where a reject counts as wrong.
     against_ns: dict[str, Tested | None]
     operating_points: list[OperatingPoint]
-    #: (coverage, risk) as the threshold falls: on ns's softmax, on the votes. Risk: share of the accepted
-    #: that is wrong.
+    #: (coverage, risk) as the threshold falls: on the softmax probability of NS; on the votes for the label. Risk is
+    #: the share of the accepted images that is wrong.
     curve_confidence: list[tuple[float, float]]
     curve_vote: list[tuple[float, float]]
 
@@ -129,13 +129,13 @@ class Report:
     """A run and its levels, ascending."""
 
     run: RunInfo
-    #: How the intervals of rates are made. Those of differences are Newcombe's.
+    #: The method for the intervals of rates. Those of differences are Newcombe's.
     interval: Interval
     levels: list[Level]
 
     @property
     def labelled(self) -> bool:
-        """Whether accuracies can be told; also where nothing is predicted yet."""
+        """Whether there are accuracies to report; True also while nothing is predicted."""
         return any(level.labelled for level in self.levels) or not any(level.predicted for level in self.levels)
 
     @property
@@ -148,10 +148,10 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
     """What a run found so far.
 
     Args:
-        session: a reading one: all is of one moment.
+        session: a reading one: all counts are of one moment.
         run: the run.
-        interval: how the intervals of rates are made.
-        stored: whether the counts of a complete run may be those that were stored when it was.
+        interval: the method for the intervals of rates.
+        stored: whether the stored counts of a complete run may be used.
 
     Raises:
         WrongUse: if there is no such interval.
@@ -185,7 +185,7 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
 
 
 def read_report(engine: Engine, name: str, *, interval: Interval = "wilson") -> Report:
-    """The report of the run that a person names. The counts of a complete one are stored, if they are not yet.
+    """The report of the run that a person names. Stores the counts of a complete run, if they are not stored yet.
 
     Raises:
         WrongUse: if there is no such run, or interval.
@@ -234,13 +234,14 @@ def _level(
 
 
 class Accepted(NamedTuple):
-    """Labelled images that are accepted at a point, those of them that are right, and what its rival gets right."""
+    """Images that are accepted at an operating point."""
 
     labelled: int
+    #: Labelled images that are right: at this point; of as many that thresholding accepts; in both.
     right: int
     thresholding: int
     both: int
-    #: Accepted, labelled or not.
+    #: Labelled or not.
     all: int
 
 
@@ -277,7 +278,7 @@ def _pairs(of: int, first: int, second: int, both: int) -> Paired | None:
 
 
 def over_levels(pairs: Sequence[Paired | None]) -> list[Tested | None]:
-    """Each pair with its p adjusted for all of them: one a level."""
+    """The pairs of all levels, each with its p-value adjusted for the number of levels."""
     adjusted = iter(holm([pair.p for pair in pairs if pair]))
     return [pair and Tested(pair, next(adjusted)) for pair in pairs]
 

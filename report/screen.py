@@ -40,9 +40,9 @@ def _one_line(text: str) -> str:
 PAPER = Screen()
 
 
-def screen() -> Screen:
-    """What stdout is. The width is COLUMNS, where that is set, else what the terminal says (`stty cols`)."""
-    if not sys.stdout.isatty():
+def screen(*, err: bool = False) -> Screen:
+    """What stdout is, or stderr. The width is COLUMNS, where that is set, else what the terminal says (`stty cols`)."""
+    if not (sys.stderr if err else sys.stdout).isatty():
         return PAPER
     width = max(NARROWEST, shutil.get_terminal_size((PROSE, 24)).columns)
     return Screen(width, styles=os.environ.get("TERM", "dumb") != "dumb")

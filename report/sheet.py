@@ -1,8 +1,9 @@
-"""One image's whole story as a picture: at each level what the model saw, what it said, and the vote."""
+"""One image of a run as a picture: at each level what the model saw, what it said, and the vote."""
 
 import math
 import os
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,35 +15,36 @@ from db.runs import RunInfo
 from db.store import Entry
 from db.tables import Prediction
 from report.documents.answers import named
+from report.names import method
 from report.pictures import Pictures
-from report.story import Story
+from report.story import Judgement, Story
 
 TITLES = ("no smoothing", "smoothed once", "smoothed twice", "vote")
 #: Pixels: around the cells, above all of them, and of the words under a picture.
 MARGIN, HEAD, WORDS = 14, 78, 40
-#: Bytes of a file's name, of which file systems allow 255, that are left for the image's own.
+#: Bytes of the image's name that the sheet's name keeps: file systems allow 255 in all.
 LONGEST = 240
-#: A smaller picture is shown larger, pixel by pixel.
+#: A picture with a shorter side is enlarged, pixel by pixel.
 SMALLEST = 224
-#: What a sheet's file says it was made by: it may be written over, another's may not.
+#: Written into a sheet's file. A file without it is not a sheet, and is not written over.
 MADE_BY = "smoothvote"
-#: Right, wrong, and neither; told by a mark as well (Okabe & Ito's palette).
+#: Mark and colour for right, wrong, and neither (Okabe & Ito's palette).
 RIGHT, WRONG, NEITHER = ("✓", "#007A5E"), ("✗", "#C04000"), ("", "#333333")
 DPI = 100
 
 
 def sheet_name(entry: Entry) -> str:
-    """What an image's sheet is called where nobody says: after it, as far as a file's name may be long."""
+    """The default name of an image's sheet: the image's own, cut to what file systems allow."""
     stem = plain(PurePosixPath(entry.path).stem)
     return stem.encode(errors="replace")[:LONGEST].decode(errors="ignore") + ".smoothvote.png"
 
 
 def check_sheet_file(file: Path, root: str, entry: Entry) -> None:
-    """Says before the work that a sheet cannot be written there, or must not be.
+    """Checks before the work that a sheet can be written there, and may be.
 
     Raises:
-        WrongUse: for an ending that is not .png, a folder that is not there or where the image lies, or over a file
-            that is no sheet.
+        WrongUse: if the name does not end in .png, the folder is not there or holds the image, or the file is there and
+            is not a sheet.
     """
     if file.suffix.lower() != ".png":
         raise WrongUse(f"--output {file}: end the name in .png")
@@ -65,8 +67,40 @@ def _is_sheet(file: Path) -> bool:
         return b"tEXtSoftware\0" + MADE_BY.encode() in opened.read(4096)
 
 
+class _Paper:
+    """A figure whose places are given in pixels from its upper left corner."""
+
+    def __init__(self, width: int, height: int) -> None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        self.width, self.height = width, height
+        self._pyplot = pyplot
+        self._figure = pyplot.figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def words(self, x: int, y: int, text: str, colour: str = NEITHER[1], size: int = 9, weight: str = "normal") -> None:
+        """A line of text."""
+        look: dict[str, Any] = {"color": colour, "size": size, "weight": weight, "va": "top", "parse_math": False}
+        self._figure.text(x / self.width, 1 - y / self.height, drawable(text), **look)
+
+    def picture(self, x: int, y: int, pixels: NDArray[np.uint8]) -> None:
+        """A picture, pixel by pixel."""
+        high, wide = pixels.shape[:2]
+        place = (x / self.width, 1 - (y + high) / self.height, wide / self.width, high / self.height)
+        axes = self._figure.add_axes(place)
+        axes.imshow(pixels, interpolation="none", aspect="auto")
+        axes.set_axis_off()
+
+    def save(self, file: Path) -> None:
+        """Writes the figure to a .png."""
+        self._figure.savefig(file, dpi=DPI, metadata={"Software": MADE_BY})
+        self._pyplot.close(self._figure)
+
+
 def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> None:
-    """Writes the sheet: a row a level; no picture is smoothed.
+    """Writes the sheet: a row a level. Pictures are drawn pixel by pixel, without interpolation.
 
     Raises:
         SmoothvoteError: if the image has no predictions, or cannot be read any more.
@@ -76,44 +110,29 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
     if not story.levels:
         raise SmoothvoteError(plain(f"{story.entry.path} is pending in run {run.id}: no worker has done it yet"))
     rows = [_enlarged(pictures.views(run, story.entry, found.level)) for found in story.levels]
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     side = rows[0].shape[1]
-    width = MARGIN + len(TITLES) * (side + MARGIN)
-    height = HEAD + len(rows) * (side + WORDS + MARGIN)
-    figure = pyplot.figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-
-    def words(x: float, y: float, text: str, colour: str = NEITHER[1], size: float = 9, weight: str = "normal") -> None:
-        figure.text(
-            x / width, 1 - y / height, drawable(text), color=colour, size=size, weight=weight, va="top", parse_math=False
-        )  # fmt: skip
-
-    names = class_names(run.recipe)
-    true = story.entry.label
+    paper = _Paper(MARGIN + len(TITLES) * (side + MARGIN), HEAD + len(rows) * (side + WORDS + MARGIN))
+    names, true = class_names(run.recipe), story.entry.label
     what = "label unknown" if true is None else named(true, names)
-    words(MARGIN, 12, _cut(f"{story.entry.path}: {what}", width - 2 * MARGIN, 12), size=12, weight="bold")
-    words(MARGIN, 33, _cut(f"{run.name} ({run.id}), {run.recipe.model}", width - 2 * MARGIN, 9))
+    wide = paper.width - 2 * MARGIN
+    paper.words(MARGIN, 12, _cut(f"{story.entry.path}: {what}", wide, 12), size=12, weight="bold")
+    paper.words(MARGIN, 33, _cut(f"{run.name} ({run.id}), {method(run.recipe)}", wide, 9))
     for column, title in enumerate(TITLES):
-        words(MARGIN + column * (side + MARGIN), HEAD - 22, title, weight="bold")
-    for row, (found, views) in enumerate(zip(story.levels, rows, strict=True)):
+        paper.words(MARGIN + column * (side + MARGIN), HEAD - 22, title, weight="bold")
+    for row, (found, judgement, views) in enumerate(zip(story.levels, story.judgements, rows, strict=True)):
         top = HEAD + row * (side + WORDS + MARGIN)
         for column, view in enumerate(VIEWS):
             left = MARGIN + column * (side + MARGIN)
-            axes = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
-            _show(axes, views[column])
+            paper.picture(left, top, views[column])
             label, share = getattr(found, f"label_{view}"), getattr(found, f"confidence_{view}")
-            mark, colour = _judged(label, true)
-            words(left, top + side + 4, _cut(f"{mark} {named(label, names)}".strip(), side, 9), colour)
-            words(left, top + side + 19, f"confidence {share:.2f}", colour)
+            mark, colour = _marked(label, true)
+            paper.words(left, top + side + 4, _cut(f"{mark} {named(label, names)}".strip(), side, 9), colour)
+            paper.words(left, top + side + 19, f"confidence {share:.2f}", colour)
         left = MARGIN + len(VIEWS) * (side + MARGIN)
-        words(left, top + 4, run.axis.at(found.level), size=11, weight="bold")
-        for line, (text, colour) in enumerate(_vote(found, true, names)):
-            words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
-    figure.savefig(file, dpi=DPI, metadata={"Software": MADE_BY})
-    pyplot.close(figure)
+        paper.words(left, top + 4, run.axis.at(found.level), size=11, weight="bold")
+        for line, (text, colour) in enumerate(_vote(found, judgement, names)):
+            paper.words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
+    paper.save(file)
 
 
 def _enlarged(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -121,26 +140,21 @@ def _enlarged(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return views.repeat(times, axis=1).repeat(times, axis=2)
 
 
-def _show(axes: object, picture: NDArray[np.uint8]) -> None:
-    axes.imshow(picture, interpolation="none", aspect="auto")  # type: ignore[attr-defined]
-    axes.set_axis_off()  # type: ignore[attr-defined]
-
-
-def _judged(label: int, true: int | None) -> tuple[str, str]:
+def _marked(label: int, true: int | None) -> tuple[str, str]:
     return NEITHER if true is None else RIGHT if label == true else WRONG
 
 
-def _vote(found: Prediction, true: int | None, names: dict[int, str]) -> list[tuple[str, str]]:
-    """What the vote made of it, line by line, each with its colour."""
+def _vote(found: Prediction, judgement: Judgement, names: dict[int, str]) -> list[tuple[str, str]]:
+    """What the vote said and what became of the image, line by line, each with its colour."""
     if found.label_maj is None:
-        said = [("rejected: no two agree", WRONG[1] if found.label_ns == true else NEITHER[1])]
+        said = [("rejected: no two agree", WRONG[1] if judgement.lost else NEITHER[1])]
     else:
-        mark, colour = _judged(found.label_maj, true)
+        mark, colour = {"right": RIGHT, "wrong": WRONG}.get(judgement.outcome, NEITHER)
         agree = sum(getattr(found, f"label_{view}") == found.label_maj for view in VIEWS)
-        said = [(f"{mark} {named(found.label_maj, names)}".strip(), colour), (f"{agree} of 3 agree", NEITHER[1])]  # fmt: skip
-    if true is not None and found.label_ns != true and found.label_maj == true:
+        said = [(f"{mark} {named(found.label_maj, names)}".strip(), colour), (f"{agree} of 3 agree", NEITHER[1])]
+    if judgement.saved:
         said.append(("saved: NS is wrong", RIGHT[1]))
-    if true is not None and found.label_ns == true and found.label_maj != true:
+    if judgement.lost:
         said.append(("lost: NS is right", WRONG[1]))
     return said
 
@@ -153,7 +167,7 @@ def _cut(text: str, pixels: float, size: float) -> str:
 
 
 def drawable(text: str) -> str:
-    """Text of letters that the font has: a name in another script must not end in a warning."""
+    """Text with □ for letters that the font lacks, about which matplotlib would warn."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     letters = get_font(findfont(FontProperties())).get_charmap()

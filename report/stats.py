@@ -1,7 +1,7 @@
-"""Statistics of the report: intervals of rates, exact tests of pairs.
+"""Statistics of the report: intervals of rates, and exact tests of paired differences.
 
-scipy.special, not scipy.stats, which is slow to import and built on these very functions: a report is to start within a
-second. The tests hold each against scipy.stats.
+scipy.special rather than scipy.stats, which takes a second to import and is built on the same functions. The tests
+compare every function here with scipy.stats, or with published figures.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 
 class Rate(NamedTuple):
-    """A share with its denominator and its 95 % interval."""
+    """A share of images, with its counts and its 95 % interval."""
 
     hits: int
     of: int
@@ -25,21 +25,25 @@ class Rate(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """Two answers to the same images: how often only one of them was right, and what that says."""
+    """Two answers to each of the same images: how often only one of them is right, and the test of that difference."""
 
     only_first: int
     only_second: int
     of: int
-    #: Share of the second less that of the first, with its 95 % interval.
+    #: Share of right second answers less that of right first answers, with its 95 % interval.
     difference: float
     low: float
     high: float
-    #: Of McNemar's exact test, two-sided.
+    #: Two-sided p-value of McNemar's exact test.
     p: float
 
 
 def rate(hits: int, of: int, interval: Interval = "wilson") -> Rate | None:
-    """``hits`` of ``of`` with its interval; None of nothing."""
+    """The share ``hits / of`` with its interval; None if ``of`` is 0.
+
+    "wilson" is the score interval (Wilson, 1927); "clopper-pearson" the exact one (Clopper & Pearson, 1934), which is
+    longer.
+    """
     if of == 0:
         return None
     low, high = {"wilson": _wilson, "clopper-pearson": _clopper_pearson}[interval](hits, of)
@@ -48,7 +52,7 @@ def rate(hits: int, of: int, interval: Interval = "wilson") -> Rate | None:
 
 def _wilson(hits: int, of: int) -> tuple[float, float]:
     # Wilson (1927), Probable inference, the law of succession, and statistical inference; eq. 4 of Brown, Cai &
-    # DasGupta (2001). At 0 and 1 the end is the value itself, whatever rounding makes of it.
+    # DasGupta (2001). At 0 and 1 the end is the value itself; rounding must not move it.
     from scipy.special import ndtri
 
     z2 = float(ndtri(0.5 + CONFIDENCE / 2)) ** 2
@@ -59,7 +63,7 @@ def _wilson(hits: int, of: int) -> tuple[float, float]:
 
 
 def _clopper_pearson(hits: int, of: int) -> tuple[float, float]:
-    # Clopper & Pearson (1934): quantiles of beta distributions. Never shorter than it says, often longer.
+    # Clopper & Pearson (1934): quantiles of beta distributions. Its coverage is never below the nominal, often above.
     from scipy.special import betaincinv
 
     tail = (1 - CONFIDENCE) / 2
@@ -69,10 +73,10 @@ def _clopper_pearson(hits: int, of: int) -> tuple[float, float]:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided p of McNemar's exact test: whether two answers to the same images are right equally often.
+    """Two-sided p-value of McNemar's exact test of whether two answers to the same images are right equally often.
 
-    Under that hypothesis the images on which only one was right are a fair coin's throws (McNemar, 1947; the exact
-    form is the binomial test of them). 1 where there are none.
+    If they are, each image on which only one is right is the toss of a fair coin (McNemar, 1947); the exact form is the
+    binomial test of these tosses. The p-value is 1 if there are none.
     """
     from scipy.special import bdtr
 
@@ -81,10 +85,16 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired | None:
-    """How much oftener the second is right than the first, over the same images; None of no images.
+    """How much more often the second answer is right than the first, over the same images; None if there are no images.
 
     The interval is method 10 of Newcombe (1998), Improved confidence intervals for the difference between binomial
-    proportions based on paired data: the two Wilson intervals, with the correlation of the pairs.
+    proportions based on paired data: it combines the two Wilson intervals with the correlation of the pairs.
+
+    Args:
+        both: images on which both answers are right.
+        only_first: on which only the first is.
+        only_second: on which only the second is.
+        neither: on which neither is.
     """
     of = both + only_first + only_second + neither
     if of == 0:
@@ -94,7 +104,7 @@ def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired
     low2, high2 = _wilson(second, of)
     margins = first * (of - first) * second * (of - second)
     covariance = both * neither - only_first * only_second
-    # Newcombe's continuity correction: a positive correlation is taken half an image per image smaller.
+    # Newcombe's continuity correction of a positive correlation.
     corrected = max(covariance - of / 2, 0) if covariance > 0 else covariance
     correlation = corrected / margins**0.5 if margins else 0.0
     down1, up1, down2, up2 = first / of - low1, high1 - first / of, second / of - low2, high2 - second / of
@@ -106,7 +116,7 @@ def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values of several tests, adjusted so that all of them together err as seldom as one would.
+    """Adjusts the p-values of several tests for their number, so that the family-wise error rate is that of one test.
 
     Holm (1979), A simple sequentially rejective multiple test procedure.
     """

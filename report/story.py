@@ -1,17 +1,29 @@
-"""One image of a run, whole: what was found for it at each level, its failure, or neither while it is pending."""
+"""One image of a run: what was found for it at each level, or its failure, or neither while it is pending."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.errors import WrongUse, plain
+from db.outcome import Judged
 from db.runs import RunInfo
 from db.store import Entry
 from db.tables import Failure, Image, Prediction
 
 #: Most paths that a message names.
 CANDIDATES = 3
+
+
+class Judgement(NamedTuple):
+    """What became of the image at a level, as db.outcome defines it."""
+
+    #: right, wrong, rejected or unlabelled.
+    outcome: str
+    #: Whether the vote is right where ns is wrong, and wrong or rejecting where ns is right; None without a label.
+    saved: bool | None
+    lost: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +33,10 @@ class Story:
     image_id: int
     position: int
     entry: Entry
-    #: Ascending; none of an image that failed, or is pending.
+    #: Ascending; none if the image failed or is pending.
     levels: list[Prediction]
+    #: One for each of the levels.
+    judgements: list[Judgement]
     failure: Failure | None
     #: Ids of the images before and after it in the dataset.
     before: int | None
@@ -33,10 +47,16 @@ def story(session: Session, run: RunInfo, image_id: int) -> Story:
     """All that the run holds of one image.
 
     Raises:
-        WrongUse: if it is not one of the run's dataset.
+        WrongUse: if it is not an image of the run's dataset.
     """
     image = find_image(session, run, image_id)
-    found = select(Prediction).where(Prediction.run_id == run.id, Prediction.image_id == image_id)
+    judged = Judged()
+    found = session.execute(
+        select(Prediction, judged.outcome, judged.change("saved"), judged.change("lost"))
+        .join(Image, Image.id == Prediction.image_id)
+        .where(Prediction.run_id == run.id, Prediction.image_id == image_id)
+        .order_by(Prediction.level)
+    ).all()
     beside = select(Image.position, Image.id).where(
         Image.dataset_id == run.dataset_id, Image.position.in_((image.position - 1, image.position + 1))
     )
@@ -45,18 +65,23 @@ def story(session: Session, run: RunInfo, image_id: int) -> Story:
         image_id=image_id,
         position=image.position,
         entry=entry_of(image),
-        levels=list(session.scalars(found.order_by(Prediction.level))),
+        levels=[prediction for prediction, *_ in found],
+        judgements=[Judgement(outcome, *map(_flag, changes)) for _, outcome, *changes in found],
         failure=session.get(Failure, (run.id, image_id)),
         before=neighbours.get(image.position - 1),
         after=neighbours.get(image.position + 1),
     )
 
 
+def _flag(change: int | None) -> bool | None:
+    return None if change is None else bool(change)
+
+
 def find_image(session: Session, run: RunInfo, image_id: int) -> Image:
-    """The image with this id.
+    """The image that has this id.
 
     Raises:
-        WrongUse: if it is not one of the run's dataset.
+        WrongUse: if it is not an image of the run's dataset.
     """
     image = session.scalar(select(Image).where(Image.id == image_id, Image.dataset_id == run.dataset_id))
     if image is None:
@@ -65,10 +90,10 @@ def find_image(session: Session, run: RunInfo, image_id: int) -> Image:
 
 
 def named_image(session: Session, run: RunInfo, name: str) -> int:
-    """Id of the image with this path below the dataset's root, or whose path alone ends so.
+    """Id of the image with this path below the dataset's root, or of the only one whose path ends with it.
 
     Raises:
-        WrongUse: if there is none, or several end so.
+        WrongUse: if there is none, or several paths end with it.
     """
     mine = select(Image.id, Image.path).where(Image.dataset_id == run.dataset_id).order_by(Image.position)
     if exact := session.execute(mine.where(Image.path == name)).first():
@@ -77,7 +102,7 @@ def named_image(session: Session, run: RunInfo, name: str) -> int:
     rows = session.execute(ending).all()
     # Whole parts of a path: dog.jpg is a/dog.jpg, and never hotdog.jpg.
     found = [row for row in rows if f"/{row.path}".endswith(f"/{name}")]
-    # Or a person names the file where it lies on this machine, of which the record knows the last parts.
+    # Or a person gives the file's path on this machine, which ends with the path in the record.
     lying = [row for row in rows if name.endswith(f"/{row.path}")]
     found = found or sorted(lying, key=lambda row: len(row.path))[-1:]
     if len(found) == 1:
@@ -89,5 +114,5 @@ def named_image(session: Session, run: RunInfo, name: str) -> int:
 
 
 def entry_of(image: Image) -> Entry:
-    """An image as its producer found it."""
+    """An image as its producer recorded it."""
     return Entry(path=image.path, label=image.label, bytes=image.bytes)

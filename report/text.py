@@ -1,5 +1,6 @@
 """Single values as text, and lines that fit a width. Widths are columns of a terminal: a Chinese letter takes two."""
 
+import re
 from collections.abc import Callable
 
 from db.errors import plain
@@ -63,6 +64,11 @@ def is_text(table: Table, column: int) -> bool:
     return bool(cells) and all(isinstance(cell, str | Stacked) for cell in cells)
 
 
+def words(text: str) -> list[str]:
+    """The parts of a text between which a line may be broken; a level, as in ``σ = 0.25``, is one of them."""
+    return re.findall(r"\S+(?: = \S+)?", text)
+
+
 def shorten(text: str, width: int) -> str:
     """Text in at most ``width`` columns: its beginning and its end, which tell names apart, around a …."""
     from rich.cells import cell_len, set_cell_size
@@ -91,7 +97,7 @@ def fold(text: str, width: int, *, cut: bool = True) -> list[str]:
     if cell_len(text) <= width:
         return [text]
     lines: list[str] = []
-    for word in text.split():
+    for word in words(text):
         if cut:
             word = shorten(word, width)
         if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:

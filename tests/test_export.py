@@ -23,7 +23,8 @@ from db.errors import SmoothvoteError, WrongUse
 from db.runs import find_run
 from db.session import reading
 from report import frames, rows
-from report.export import form_of, whole_file, write, write_run
+from report.export import form_of, whole_file, write_run
+from report.exports import EXPORTS
 from report.report import report
 from report.rows import COLUMNS
 
@@ -73,7 +74,7 @@ def finish(engine: Engine, job_id: int) -> None:
 def exported(engine: Engine, run_id: str, what: Any = "rows", form: Any = "csv") -> bytes:
     out = io.BytesIO()
     with reading(engine) as session:
-        write_run(session, find_run(session, run_id), what, form, out)
+        write_run(session, find_run(session, run_id), what, EXPORTS[form], out)
     return out.getvalue()
 
 
@@ -226,7 +227,7 @@ NAMES = ["=1+1.jpg", "+a", "-a", "@eaDir/a.jpg", "\tb", "\rb", "'c", "d'=.jpg", 
 
 def test_no_spreadsheet_takes_a_name_for_a_formula_and_the_name_can_be_had_back() -> None:
     out = io.BytesIO()
-    write([{"path": NAMES, "level": [-1.5] * len(NAMES)}], {"path": str, "level": float}, "csv", out)
+    EXPORTS["csv"].write([{"path": NAMES, "level": [-1.5] * len(NAMES)}], {"path": str, "level": float}, out)
     cells = [row["path"] for row in csv.DictReader(io.StringIO(out.getvalue().decode(), newline=""))]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert [cell.removeprefix("'") for cell in cells] == NAMES
@@ -236,8 +237,8 @@ def test_no_spreadsheet_takes_a_name_for_a_formula_and_the_name_can_be_had_back(
 def test_json_and_parquet_have_names_as_they_are() -> None:
     pages = [{"path": NAMES}]
     said, table = io.BytesIO(), io.BytesIO()
-    write(pages, {"path": str}, "jsonl", said)
-    write(pages, {"path": str}, "parquet", table)
+    EXPORTS["jsonl"].write(pages, {"path": str}, said)
+    EXPORTS["parquet"].write(pages, {"path": str}, table)
     assert [json.loads(line)["path"] for line in said.getvalue().decode().split("\n")[:-1]] == NAMES
     assert parquet.read_table(table).column("path").to_pylist() == NAMES
     assert "ü".encode() in said.getvalue()
@@ -322,7 +323,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
      ("csv", "a.txt", "csv")],
 )  # fmt: skip
 def test_the_format_is_the_one_asked_for_or_that_of_the_files_ending(form: Any, file: str | None, found: str) -> None:
-    assert form_of(form, Path(file) if file else None) == found
+    assert form_of(form, Path(file) if file else None).name == found
 
 
 # -- the command -------------------------------------------------------------------------------------------------
@@ -355,8 +356,8 @@ def test_an_incomplete_run_is_exported_and_said_to_be(engine: Engine, database_u
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--format", "parquet"], "Parquet is no text for stdout: name a file with --output FILE"),
-        (["--output", "rows.xlsx"], "rows.xlsx: its ending is no format's; use .csv, .jsonl or .parquet"),
+        (["--format", "parquet"], "parquet is not text: name a file with --output FILE"),
+        (["--output", "rows.xlsx"], "rows.xlsx: its ending is no format's; use one of .csv, .jsonl, .parquet"),
         (["--output", "nowhere/rows.csv"], "nowhere/rows.csv: cannot be written: no such file or directory"),
         (["another"], "'another' is no run's id or name"),
     ],

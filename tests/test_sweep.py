@@ -17,7 +17,6 @@ from db.settings import Settings
 from report.documents.sweep import document, headline, legend, to_json, verdict
 from report.formats import FORMATS, as_text
 from report.plots.heat_map import draw
-from report.screen import Screen
 from report.sweep import Sweep, read_sweep
 
 MODEL = "efficientnet_lite0"

@@ -9,7 +9,7 @@ from report.comparison import Compared, Comparison, Difference, LevelComparison
 from report.comparison_verdict import verdict
 from report.data import rate_json, tested_json
 from report.document import Cell, Document, PValue, Step, Table
-from report.names import INTERVAL_NAMES
+from report.names import INTERVAL_NAMES, method
 from report.stats import CONFIDENCE
 
 NAMES = {"ns": "NS", "ss": "SS", "ds": "DS", "maj": "vote", "reject": "rejects"}
@@ -56,7 +56,7 @@ def headlines(comparison: Comparison) -> list[str]:
 
 
 def _run(run: RunInfo) -> str:
-    return f"{run.name} ({run.id}): {run.recipe.model}"
+    return f"{run.name} ({run.id}): {method(run.recipe)}"
 
 
 def _difference(difference: Difference) -> str:

@@ -15,6 +15,7 @@ from report.names import (
     SHOWN_UNLABELLED,
     TITLES,
     legend,
+    method,
 )
 from report.report import COUNTS, RATES, Level, OperatingPoint, Report, Tested
 from report.verdict import verdict
@@ -48,15 +49,11 @@ def document(report: Report) -> Document:
 
 def headline(report: Report) -> str:
     """The run in one line: what was measured, on what, and whether it is complete."""
-    run, recipe = report.run, report.run.recipe
+    run = report.run
     part = f" of {run.available}" if run.available != run.expected else ""
     pending = max(level.pending for level in report.levels)
-    state = f"INCOMPLETE: {pending} images pending" if pending else "complete"
-    precision = "" if recipe.precision == "exact" else f", {recipe.precision}"
-    under = "" if recipe.perturbation == "gaussian" else f", {recipe.perturbation}"
-    smoother = "" if recipe.smoother == "gaussian" else f", smoothed by {recipe.smoother}"
-    how = f"{recipe.model}{precision}{under}{smoother}"
-    return f"{run.name} ({run.id}): {how} on {run.dataset} ({run.expected}{part} images): {state}"
+    state = f"INCOMPLETE: {pending} image{'s' * (pending > 1)} pending" if pending else "complete"
+    return f"{run.name} ({run.id}): {method(run.recipe)} on {run.dataset} ({run.expected}{part} images): {state}"
 
 
 def _summary(report: Report) -> Table:
@@ -66,15 +63,9 @@ def _summary(report: Report) -> Table:
         head = [symbol, *(TITLES[name] for name in SHOWN_UNLABELLED)]
         rows = [[level.value, *map(level.rate, SHOWN_UNLABELLED)] for level in report.levels]
         return Table(head=head, rows=rows, legend=legend(report))
-    return Table(
-        head=[symbol, *SUMMARY.values()],
-        rows=[
-            [level.value]
-            + [level.point("majority").thresholding if name == "thresholding" else level.rate(name) for name in SUMMARY]
-            for level in report.levels
-        ],
-        legend=legend(report),
-    )
+    head = [symbol, *SUMMARY.values()]
+    rows = [[level.value, *map(level.rate, SUMMARY)] for level in report.levels]
+    return Table(head=head, rows=rows, legend=legend(report))
 
 
 def _counts(report: Report) -> str:

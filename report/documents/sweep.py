@@ -58,7 +58,8 @@ def verdict(sweep: Sweep) -> str:
 
 
 def _name(run: SweptRun) -> str:
-    return f"{run.recipe.model} {smoothing(run.recipe).text} {smoothing(run.recipe).below}"
+    model = run.recipe.model.rpartition("/")[2].partition("@")[0]
+    return f"{model} {smoothing(run.recipe).text} {smoothing(run.recipe).below}"
 
 
 def smoothing(recipe: Recipe) -> Stacked:

@@ -29,5 +29,5 @@ EXPORTS: Family[Export] = Family("report.exports", "export format")
 
 
 def page_of(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Page:
-    """Rows that are at hand as one page."""
+    """Rows in memory as one page."""
     return {name: [row[name] for row in rows] for name in names}

@@ -13,7 +13,7 @@ QUOTED = re.compile('[,"\r\n]')
 
 
 def write(pages: Iterable[Page], types: Mapping[str, type], out: IO[bytes]) -> int:
-    """Writes pages under a header, which is all there is where there are no pages; gives the number of rows."""
+    """Writes a header, then the pages, and returns the number of rows."""
     count = 0
     out.write(header(types).encode())
     for page in pages:

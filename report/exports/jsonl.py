@@ -8,7 +8,7 @@ from report.exports import Export, Page
 
 
 def write(pages: Iterable[Page], types: Mapping[str, type], out: IO[bytes]) -> int:
-    """Writes pages, and gives the number of rows."""
+    """Writes pages and returns the number of rows."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
     count = 0
     for page in pages:

@@ -12,7 +12,7 @@ from report.document import Document, Step, Table
 from report.formats import Format
 from report.screen import Screen
 from report.stats import Paired, Rate
-from report.text import beside, fold, is_text, value
+from report.text import beside, fold, is_text, value, words
 
 
 def text(document: Document, screen: Screen, detail: bool) -> str:
@@ -31,12 +31,15 @@ def text(document: Document, screen: Screen, detail: bool) -> str:
 
 
 def steps(shown: Sequence[Step], screen: Screen) -> str:
-    """What can be looked at next, each with its command, which stands on a line of its own where it does not fit."""
+    """What can be looked at next, each with its command, on lines of its own where it does not fit beside."""
     lines = []
     longest = max((len(step.what) for step in shown), default=0)
     for what, command in shown:
         line = f"{what:<{longest}}  {command}"
-        lines += [what, f"  {command}"] if screen.width and len(line) > screen.width else [line]
+        if screen.width and len(line) > screen.width:
+            # With backslashes it can be pasted, however many lines it takes.
+            line = f"{what}\n  " + " \\\n    ".join(fold(command, screen.width - 6, cut=False))
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -61,13 +64,13 @@ def _column(table: Table, cells: Sequence[Lines], number: int) -> Column:
     """How wide a column of the table is, and how narrow it may be. A title is folded to the width of its cells."""
     from rich.cells import cell_len
 
-    title = [cell_len(word) for word in table.head[number].split()]
+    title = [cell_len(word) for word in words(table.head[number])]
     lines = [line for cell in cells for line in cell]
     width = max([*title, *map(cell_len, lines)], default=0)
     if not is_text(table, number):
         return Column(width, width)
-    words = [cell_len(word) for line in lines for word in line.split()]
-    return Column(width, min(width, max([*title, *(min(word, LEAST) for word in words)], default=0)))
+    parts = [min(cell_len(word), LEAST) for line in lines for word in words(line)]
+    return Column(width, min(width, max([*title, *parts], default=0)))
 
 
 def _draw_part(table: Table, cells: list[list[Lines]], part: list[Place], screen: Screen) -> str:

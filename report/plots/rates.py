@@ -7,8 +7,7 @@ from report.plots import Plot, check_plot_file
 from report.plots.style import LINES, draw_line, figure, level_axis, level_step, share_axis
 
 if TYPE_CHECKING:
-    from report.report import Level, Report
-    from report.stats import Rate
+    from report.report import Report
 
 
 def draw(report: "Report", file: Path) -> None:
@@ -29,7 +28,7 @@ def draw(report: "Report", file: Path) -> None:
         for number, name in enumerate(LINES):
             axes = rejects if name == "reject_rate" else accuracy
             shift = 0 if name == "reject_rate" else step * (number - 2.5)
-            points = [(level.value + shift, rate) for level in report.levels if (rate := _rate(level, name))]
+            points = [(level.value + shift, rate) for level in report.levels if (rate := level.rate(name))]
             if points:
                 line = [(value, rate.value, rate.low, rate.high) for value, rate in points]
                 draw_line(axes, line, name, LINE_NAMES[name])
@@ -37,10 +36,6 @@ def draw(report: "Report", file: Path) -> None:
             share_axis(axes, shown)
             axes.set_ylim(0, None)
         level_axis(rejects, values, report.run.axis)
-
-
-def _rate(level: "Level", name: str) -> "Rate | None":
-    return level.point("majority").thresholding if name == "thresholding" else level.rate(name)
 
 
 MEMBER = Plot(name="rates", of="report", flag="plot", shows="the rates against the level", draw=draw)

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import Any
 
 import pytest
 from rows import LEVELS, RECIPE, failed, image_ids, jobs, predicted, record
@@ -11,13 +13,16 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db import store
+from db.axis import NOISE
 from db.errors import WrongUse
 from db.recipe import make_recipe
 from db.runs import RunInfo, find_run
 from db.session import reading
-from report import outcomes
-from report.listing import format_images
-from report.outcomes import ImageOutcome, class_index, images
+from report import rows
+from report.documents.images import document
+from report.exports import EXPORTS, Page
+from report.formats import as_text
+from report.images import as_listed, class_index, image_pages, listed_types
 
 # True classes of seven images; None is not known. The sixth's file is broken, the seventh is grey.
 LABELS = [1, 1, 1, 2, None, 2, 1]
@@ -66,6 +71,19 @@ def run(session: Session, run_id: str) -> RunInfo:
     return find_run(session, run_id)
 
 
+def listed(session: Session, run: RunInfo, **asked: Any) -> list[tuple[str, float | None]]:
+    """Path and level of each image of a list."""
+    return [
+        pair for page in image_pages(session, run, **asked) for pair in zip(page["path"], page["level"], strict=True)
+    ]
+
+
+def written(pages: Iterable[Page], form: str) -> str:
+    out = io.BytesIO()
+    EXPORTS[form].write(as_listed(iter(pages), RECIPE), listed_types(RECIPE), out)
+    return out.getvalue().decode()
+
+
 @pytest.mark.parametrize(
     ("sigma", "outcome", "paths"),
     [
@@ -79,9 +97,9 @@ def run(session: Session, run_id: str) -> RunInfo:
     ],
 )
 def test_saved_and_lost_are_what_the_vote_changed(
-    session: Session, run: RunInfo, sigma: float | None, outcome: outcomes.Wanted, paths: list[str]
+    session: Session, run: RunInfo, sigma: float | None, outcome: str, paths: list[str]
 ) -> None:
-    assert [image.path for image in images(session, run, level=sigma, outcome=outcome)] == paths
+    assert [path for path, _ in listed(session, run, level=sigma, outcome=outcome)] == paths
 
 
 @pytest.mark.parametrize(
@@ -95,9 +113,9 @@ def test_saved_and_lost_are_what_the_vote_changed(
     ],
 )
 def test_a_class_is_the_true_one(
-    session: Session, run: RunInfo, label: int, outcome: outcomes.Wanted | None, paths: list[str]
+    session: Session, run: RunInfo, label: int, outcome: str | None, paths: list[str]
 ) -> None:
-    assert [image.path for image in images(session, run, label=label, outcome=outcome)] == paths
+    assert [path for path, _ in listed(session, run, label=label, outcome=outcome)] == paths
 
 
 ALL = [*((f"{n}.jpg", sigma) for sigma in LEVELS for n in range(5)), ("5.jpg", None), ("6.jpg", None)]
@@ -107,41 +125,53 @@ ALL = [*((f"{n}.jpg", sigma) for sigma in LEVELS for n in range(5)), ("5.jpg", N
 def test_images_come_level_by_level_in_the_datasets_order_however_many_are_read_at_once(
     session: Session, run: RunInfo, span: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes, "SPAN", span)
-    assert [(image.path, image.level) for image in images(session, run)] == ALL
+    monkeypatch.setattr(rows, "PAGE", span)
+    assert listed(session, run) == ALL
 
 
 @pytest.mark.parametrize("limit", [1, 6, 11, 12, 100])
 def test_a_limit_cuts_the_list_and_changes_nothing_else(session: Session, run: RunInfo, limit: int) -> None:
-    assert [(image.path, image.level) for image in images(session, run, limit=limit)] == ALL[:limit]
+    assert listed(session, run, limit=limit) == ALL[:limit]
 
 
 def test_csv_and_jsonl_say_the_same_and_a_table_names_the_classes(session: Session, run: RunInfo) -> None:
-    found = list(images(session, run))
-    rows = list(csv.DictReader(io.StringIO("\n".join(format_images(found, "csv", {})))))
-    lines = [json.loads(line) for line in format_images(found, "jsonl", {})]
-    assert rows == [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]
-    assert (lines[0]["path"], lines[0]["label_ns"], lines[0]["confidence_ss"], lines[0]["code"]) == (
-        "0.jpg",
-        9,
-        0.25,
-        None,
-    )
+    pages = list(image_pages(session, run))
+    table = list(csv.DictReader(io.StringIO(written(pages, "csv"))))
+    lines = [json.loads(line) for line in written(pages, "jsonl").splitlines()]
+    assert table == [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]
+    assert [*lines[0]][:4] == ["path", "level", "sigma", "outcome"]
+    first = {"path": "0.jpg", "level": 0, "sigma": 0, "label_ns": 9, "confidence_ss": 0.25, "code": None}
+    assert {name: lines[0][name] for name in first} == first
     assert (lines[10]["sigma"], lines[10]["code"], lines[10]["message"]) == (None, "truncated", "why")
-    table = "".join(format_images(found[:1], "table", {1: "tench"}))
-    assert "tench" in table
-    assert "9 0.50" in table, "a class without a name is its index"
+    shown = as_text(document(pages, NOISE, {1: "tench"})).splitlines()
+    # The image, its level, outcome and what each view said; below them the true class, the vote and the confidences.
+    assert shown[4].split() == ["0.jpg", "0", "right", "9", "tench", "tench"]
+    assert shown[5].split() == ["tench", "tench", "0.50", "0.25", "0.75"]
+    assert shown[-2].split() == ["6.jpg", "–", "skipped", "–", "–", "–"]
+    assert shown[-1].split() == ["tench", "grayscale:", "why"]
 
 
-def test_a_list_in_lines_begins_before_its_images_are_all_there() -> None:
-    def endless() -> Iterator[ImageOutcome]:
-        while True:
-            yield ImageOutcome(path='a, "b"\nc.jpg', level=0.5, outcome="right", label=1)
+def test_a_list_is_written_before_its_images_are_all_there() -> None:
+    one: dict[str, list[Any]] = dict.fromkeys(listed_types(RECIPE), [None])
+    one |= {"path": ['a, "b"\nc.jpg'], "level": [0.5], "outcome": ["right"], "label": [1]}
 
-    lines = format_images(endless(), "csv", {})
-    assert next(lines).startswith("path,level,outcome,label,")
-    assert next(lines) == next(lines) == '"a, ""b""\nc.jpg",0.5,right,1,,,,,,,,,'
-    assert json.loads(next(iter(format_images(endless(), "jsonl", {}))))["path"] == 'a, "b"\nc.jpg'
+    class Enough(Exception):
+        pass
+
+    class Pipe(io.BytesIO):
+        def write(self, text: Any) -> int:
+            if self.tell() > 400:
+                raise Enough
+            return super().write(text)
+
+    for form, line in {
+        "csv": '"a, ""b""\nc.jpg",0.5,0.5,right,1,,,,,,,,,\n',
+        "jsonl": '{"path": "a, \\"b\\"\\nc.jpg", "level": 0.5, "sigma": 0.5, "outcome": "right", "label": 1, ',
+    }.items():
+        pipe = Pipe()
+        with pytest.raises(Enough):
+            EXPORTS[form].write(as_listed(repeat(one), RECIPE), listed_types(RECIPE), pipe)
+        assert line in pipe.getvalue().decode()
 
 
 def test_a_class_is_called_by_its_name_in_any_case_or_by_its_index() -> None:
@@ -169,11 +199,5 @@ def test_a_class_that_is_none_is_told_with_those_near_it(name: str, said: str) -
 
 
 def test_two_classes_of_one_name_are_told_apart_by_index() -> None:
-    with pytest.raises(WrongUse, match="2 classes are called so; give an index: 0, 2"):
+    with pytest.raises(WrongUse, match="2 classes have this name; give an index: 0, 2"):
         class_index(make_recipe(classes=("Crane", "dog", "crane")), "crane")
-
-
-def test_a_path_that_a_spreadsheet_would_run_is_text_in_csv() -> None:
-    outcome = ImageOutcome(path='=cmd|"x"\r.jpg', level=0.25, outcome="right", label=1)
-    lines = list(format_images([outcome], "csv", {}))
-    assert lines[1].startswith('"\'=cmd|""x""\r.jpg",0.25,right,1,,')

@@ -1,0 +1,202 @@
+"""What a terminal shows: no line is wider than it, whatever names are in the record; a pipe gets everything."""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from commands import command, environment
+from photos import record_photos
+from rich.cells import cell_len
+from rows import failed, jobs, predicted
+from sqlalchemy import Engine
+
+from db import store
+from db.migrations import upgrade
+from db.recipe import Recipe, make_recipe
+from db.runs import find_run
+from db.session import open_engine, reading, writing
+from db.settings import Settings
+from db.store import Entry
+from report.columns import Column, places
+from report.document import Step
+from report.documents.answers import document as answers
+from report.documents.reproduction import document as reproduction
+from report.documents.sweep import document as sweep
+from report.formats import as_text
+from report.formats.table import steps
+from report.report import report
+from report.screen import PAPER, Screen, screen
+from report.sweep import read_sweep
+from report.text import fold, shorten
+from smoothvote import front_door
+
+NINE = tuple(number / 8 for number in range(9))
+LONG = "a-run-with-a-name-without-any-blank-" + "x" * 120 + "-that-ends-so"
+MODEL = "torchvision/vit_l_16@IMAGENET1K_SWAG_LINEAR_V1"
+WIDTHS = (80, 60)
+
+
+def fill(engine: Engine, name: str, recipe: Recipe, labels: list[int | None]) -> str:
+    """A run over six images with names of all kinds: the vote loses some, rejects one, and one is broken."""
+    paths = ["a b/" + "n" * 90 + ".jpg", "日本" * 30 + ".jpg", "x\x1b[31m.jpg", "d.jpg", "e.jpg", "f.jpg"]
+    entries = [Entry(path=path, label=label, bytes=1) for path, label in zip(paths, labels, strict=True)]
+    fingerprint = str(labels)
+    run_id = recipe.run_id(fingerprint)
+    with writing(engine) as session:
+        dataset_id = store.record_dataset(
+            session, name="photographs " + "y" * 70, root="/p", fingerprint=fingerprint, found=6, entries=entries
+        )
+        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=6)
+    claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
+    assert claim
+    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    views = [(1, 1, 1, 1), (207, 8, 8, 8), (212, 213, 214, None), (2, 2, 3, 2), (999, 1, 1, 1)]
+    rows = [predicted(ids[n], level, *found) for level in recipe.levels for n, found in enumerate(views)]
+    assert store.finish(engine, claim, rows, [failed(ids[5])])
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Two labelled runs over the same images, at nine levels and at four, and one without labels."""
+    engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('screen') / 'record.db'}"))
+    upgrade(engine)
+    labels: list[int | None] = [1, 207, 212, 2, 1, 1]
+    fill(engine, "unlabelled", make_recipe(model=MODEL, levels=NINE), [None] * 6)
+    fill(engine, LONG, make_recipe(model=MODEL, levels=NINE), labels)
+    fill(engine, "article", make_recipe(levels=(0, 0.125, 0.25, 0.375), antialias=False, grayscale="skip"), labels)
+    yield engine
+    engine.dispose()
+
+
+def on_terminal(engine: Engine, width: int, *words: str, **env: str) -> list[str]:
+    """What a terminal of this width gets of a command, stdout and stderr, line by line and without styles."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, width))
+    given = {"SMOOTHVOTE_DATABASE_URL": str(engine.url), "TERM": "xterm-256color", **env}
+    settings = environment(given)
+    if "COLUMNS" not in env:
+        del settings["COLUMNS"]
+    with subprocess.Popen(command(*words), stdin=slave, stdout=slave, stderr=slave, env=settings) as process:
+        os.close(slave)
+        said = b""
+        while part := _read(master):
+            said += part
+        os.close(master)
+    assert process.returncode in (0, 3), said.decode()
+    return re.sub(r"\x1b\[[\d;]*m", "", said.decode()).replace("\r\n", "\n").rstrip("\n").split("\n")
+
+
+def _read(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+COMMANDS = [
+    ("report", LONG),
+    ("report", LONG, "--detail"),
+    ("report", "unlabelled", "--detail"),
+    ("compare", LONG, "article", "--detail"),
+    ("images", "article"),
+    ("images", "unlabelled", "--level", "0.5"),
+    ("images", LONG, "--outcome", "failed"),
+    ("runs",),
+    ("status", LONG),
+]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_no_line_is_wider_than_the_terminal(engine: Engine, width: int, words: tuple[str, ...]) -> None:
+    lines = on_terminal(engine, width, *words)
+    assert len(lines) > (words[0] == "status")
+    wide = [line for line in lines if cell_len(line) > width]
+    assert not wide
+
+
+def test_columns_in_the_environment_is_heard_before_the_terminal(engine: Engine) -> None:
+    assert max(map(cell_len, on_terminal(engine, 80, "report", "article", COLUMNS="50"))) <= 50
+
+
+def test_a_command_that_is_too_long_can_be_pasted_from_its_lines() -> None:
+    step = Step("a plot", "smoothvote compare d60a06a9f1d3ceb1 d2877c442ec2e07d --plot differences.png")
+    lines = steps([step], Screen(60)).splitlines()
+    assert lines[0] == "a plot"
+    assert max(map(len, lines)) <= 60
+    assert shlex.split("\n".join(lines[1:]).replace("\\\n", "")) == shlex.split(step.command)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_pipe_gets_all_of_every_name(engine: Engine, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", str(engine.url))
+    monkeypatch.setenv("COLUMNS", "40")
+    said = CliRunner().invoke(front_door, list(words)).stdout
+    assert "…" not in said
+    assert "\x1b" not in said
+    if words[0] in ("runs", "status", "report", "compare") and LONG in words:
+        assert LONG in said
+    if words == ("runs",):
+        assert f"{LONG} " in said
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_needs_images_or_a_model_fits_too(engine: Engine, width: int) -> None:
+    with reading(engine) as session:
+        run = find_run(session, "article")
+        recipes = {run.id: run.recipe, "0" * 16: make_recipe(model=MODEL, kernel_size=9)}
+        found = report(session, run)
+        shown = [
+            sweep(read_sweep(session, recipes, metric="acc_maj")),
+            reproduction(found),
+            answers("p/" + "q" * 100, [], run.recipe, run.axis, {}),
+        ]
+    for document in shown:
+        lines = as_text(document, screen=Screen(width)).splitlines()
+        assert lines
+        assert not [line for line in lines if cell_len(line) > width]
+
+
+def test_a_report_of_four_levels_fits_a_screen(tmp_path: Path) -> None:
+    engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}"))
+    upgrade(engine)
+    record_photos(engine)
+    lines = on_terminal(engine, 80, "report")
+    engine.dispose()
+    assert lines[-1] == "1 image failed: smoothvote images 9d5dddcc268cf218 --outcome failed"
+    assert len(lines[:-1]) <= 30
+
+
+# -- a line, a column --------------------------------------------------------------------------------------------
+
+
+def test_a_text_is_shortened_in_its_middle_and_a_wide_letter_counts_two() -> None:
+    assert shorten("photographs", 11) == "photographs"
+    assert shorten("photographs", 7) == "pho…phs"
+    assert shorten("日本語日本語", 7) == "日 …語"
+
+
+def test_lines_break_between_words_and_a_word_that_is_too_long_is_cut_only_where_that_is_wanted() -> None:
+    assert fold("one two three", 7) == ["one two", "three"]
+    assert fold("one twothreefour", 7) == ["one", "two…our"]
+    assert fold("at σ = 0.25", 10) == ["at", "σ = 0.25"]
+    assert fold("one twothreefour", 7, cut=False) == ["one", "twothreefour"]
+
+
+def test_columns_stand_side_by_side_then_give_way_then_stand_below_each_other() -> None:
+    columns = [Column(5, 5), Column(20, 10), Column(8, 8), Column(8, 8)]
+    assert places(columns, None, 1) == [[(0, 5), (1, 20), (2, 8), (3, 8)]]
+    assert places(columns, 40, 1) == [[(0, 5), (1, 13), (2, 8), (3, 8)]]
+    assert places(columns, 30, 1) == [[(0, 5), (1, 13), (2, 8)], [(0, 5), (3, 8)]]
+
+
+def test_stdout_of_a_test_is_no_terminal() -> None:
+    assert screen() == PAPER == (None, False)
