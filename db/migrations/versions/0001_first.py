@@ -10,6 +10,12 @@ down_revision = None
 
 
 def upgrade() -> None:
+    create_datasets_and_images()
+    create_runs_and_jobs()
+    create_predictions_and_failures()
+
+
+def create_datasets_and_images() -> None:
     op.create_table(
         "datasets",
         sa.Column("id", Id, primary_key=True),
@@ -30,6 +36,9 @@ def upgrade() -> None:
         sa.Column("bytes", sa.BigInteger),
         sa.UniqueConstraint("dataset_id", "position"),
     )
+
+
+def create_runs_and_jobs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.String, primary_key=True),
@@ -59,6 +68,9 @@ def upgrade() -> None:
     )
     still_open = sa.text("done_at IS NULL")
     op.create_index("jobs_open", "jobs", ["id"], sqlite_where=still_open, postgresql_where=still_open)
+
+
+def create_predictions_and_failures() -> None:
     op.create_table(
         "predictions",
         sa.Column("run_id", sa.String, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
