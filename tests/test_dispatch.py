@@ -1,4 +1,4 @@
-"""Dispatching onto a real Redis."""
+"""Dispatching to a real Redis."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_what_is_due_goes_on_the_queue_once(
     assert broker.queued() == 3
 
 
-def test_a_message_is_an_id_and_nothing_else(
+def test_a_message_holds_the_id_of_a_job_and_nothing_else(
     engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
 ) -> None:
     record(engine, [0])
@@ -78,7 +78,7 @@ def test_losing_all_of_redis_loses_nothing(
     assert sent(queue) == lost
 
 
-def test_jobs_that_wait_in_line_are_not_sent_twice_however_long_they_wait(
+def test_jobs_on_the_queue_are_not_sent_twice_however_long_they_wait(
     engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
 ) -> None:
     record(engine, [0] * 10)
@@ -89,7 +89,7 @@ def test_jobs_that_wait_in_line_are_not_sent_twice_however_long_they_wait(
 
 
 @pytest.mark.parametrize("garbage", [b"\xff", b"{}", b"[" * 100_000])
-def test_garbage_at_the_head_of_the_queue_tells_nothing_of_what_was_lost(
+def test_a_broken_message_at_the_head_of_the_queue_counts_no_job_as_lost(
     engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis, garbage: bytes
 ) -> None:
     record(engine, [0] * 10)
@@ -100,7 +100,7 @@ def test_garbage_at_the_head_of_the_queue_tells_nothing_of_what_was_lost(
     assert dispatch(engine, broker, hasty) == 0
 
 
-def test_the_head_of_the_queue_is_what_was_sent_first(
+def test_the_oldest_message_is_the_job_that_was_sent_first(
     engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
 ) -> None:
     run_id = record(engine, [0] * 10)

@@ -17,16 +17,16 @@ from producer.local import RESTARTS, RedisServer, Workers, home
 
 
 def workers(folder: Path, monkeypatch: pytest.MonkeyPatch, ends: str) -> Workers:
-    """Workers in whose place a script runs that says something and ends."""
+    """Workers whose process is a script that prints a line and ends."""
     script = folder / "python"
-    script.write_text(f"#!/bin/sh\necho 'smoothvote: what it said last' >&2\n{ends}\n")
+    script.write_text(f"#!/bin/sh\necho 'smoothvote: its last line' >&2\n{ends}\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     return Workers(folder, "redis://127.0.0.1:1/0", processes=1, name="test", grace=1)
 
 
 def ended(crew: Workers, done: int) -> bool:
-    """Looks after the workers until they were started again."""
+    """Calls keep_up until the workers were started again; False if that never happens."""
     for _ in range(200):
         if crew.keep_up(done):
             return True
@@ -34,16 +34,20 @@ def ended(crew: Workers, done: int) -> bool:
     return False
 
 
-def test_workers_that_get_on_may_end_as_often_as_they_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_make_progress_may_end_any_number_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crew = workers(tmp_path, monkeypatch, "exit 1")
     assert all(ended(crew, done) for done in range(3 * RESTARTS))
     crew.end(at_once=True)
 
 
-def test_workers_that_end_and_get_nothing_done_end_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_keep_ending_without_progress_end_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crew = workers(tmp_path, monkeypatch, "exit 1")
     assert all(ended(crew, 0) for _ in range(RESTARTS))
-    with pytest.raises(SmoothvoteError, match=f"ended {RESTARTS + 1} times, with 1: smoothvote: what it said last"):
+    with pytest.raises(SmoothvoteError, match=f"ended {RESTARTS + 1} times, with 1: smoothvote: its last line"):
         ended(crew, 0)
 
 
@@ -54,9 +58,9 @@ def test_a_signal_that_ends_the_workers_is_named(tmp_path: Path, monkeypatch: py
         ended(crew, 0)
 
 
-def test_workers_that_are_set_up_wrong_end_the_command_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_with_wrong_settings_end_the_command_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crew = workers(tmp_path, monkeypatch, "exit 2")
-    with pytest.raises(Refusal, match=r"^what it said last$"):
+    with pytest.raises(Refusal, match=r"^its last line$"):
         ended(crew, 0)
 
 
