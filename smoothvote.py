@@ -1,4 +1,4 @@
-"""The front door: one command, `smoothvote`; and in a notebook `import smoothvote`."""
+"""The front door: the command `smoothvote`, and `import smoothvote` for notebooks."""
 
 import io
 import os
@@ -20,24 +20,24 @@ from cli.sweep import sweep
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 from report.api import report, rows, runs
 
-#: What a notebook needs: docs/reference/python.md.
+#: The Python API: docs/reference/python.md.
 __all__ = ["main", "report", "rows", "runs"]
 
 
 SECTIONS = {
     "Measure": (demo, run, sweep, submit, watch, dispatch, reproduce),
-    "Look at what was found": (*cli.look.VERBS, serve),
+    "Look at results": (*cli.look.VERBS, serve),
     "Compute": cli.compute.VERBS,
-    "Look after the record": cli.keep.VERBS,
-    "When in doubt": (list_members, doctor),
+    "Manage runs and the database": cli.keep.VERBS,
+    "Get help": (list_members, doctor),
 }
 
 
 class FrontDoor(click.Group):
-    """A group whose help lists the verbs by what they are for."""
+    """A group whose help lists the commands by purpose."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click asks of a group."""
+        """Called by click for the list of commands."""
         for title, verbs in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(verb.name or "", verb.get_short_help_str(90)) for verb in verbs])
@@ -59,10 +59,10 @@ for _verbs in SECTIONS.values():
 
 
 def main() -> NoReturn:
-    """Runs the command line. A person's mistake is one line with the remedy; only a bug shows a traceback."""
+    """Runs the command line. An expected failure ends with one line and an exit code; only a bug shows a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without σ gets a question mark, and no traceback
+            stream.reconfigure(errors="replace")  # a terminal that cannot show σ shows a question mark
     try:
         code = front_door.main(prog_name="smoothvote", standalone_mode=False)
     except SmoothvoteError as error:
@@ -79,7 +79,7 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         fail("interrupted", INCOMPLETE)
     except BrokenPipeError:
-        # The reader has seen enough (`| head`). Python would complain once more when it closes stdout.
+        # The reader has closed the pipe (`| head`). Python would report it once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(FAILED) from None
     except Exception as error:
@@ -90,14 +90,14 @@ def main() -> NoReturn:
 
 
 def outage(error: Exception) -> str | None:
-    """What to say of a database that went away half way through a command; None if it is anything else."""
+    """The message for a database that became unusable during a command; None for any other error."""
     from db.outage import passes, reason
 
     return f"{reason(error)}; try again when it is back" if passes(error) else None
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Ends with one line on stderr."""
+    """Ends the process with one line on stderr."""
     click.echo(f"smoothvote: {message}", err=True)
     raise SystemExit(code)
 

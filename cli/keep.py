@@ -1,4 +1,4 @@
-"""The commands that look after the record: cancel a run, upgrade the database."""
+"""The commands that manage the record: cancel a run, upgrade the database."""
 
 import click
 
@@ -22,12 +22,12 @@ def cancel(run: str) -> None:
 
 @click.group()
 def db() -> None:
-    """Look after the database."""
+    """Create or upgrade the database."""
 
 
 @db.command()
 def upgrade() -> None:
-    """Create the tables of the database, or bring them to this version. Run it once, before workers of a new version."""
+    """Create the tables of the database, or bring them to this version: once, before new workers start."""
     from db.errors import WrongUse
     from db.migrations import upgrade as migrate
     from db.session import current_revision, open_engine, shown

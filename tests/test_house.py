@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "smoothvote": {"db", "report", "web", "producer", "worker", "cli"},
 }
 HEAVY = {"torch", "torchvision", "kornia", "timm", "PIL"}
-#: What else only an extra installs, and the module that imports it at its top; others import that one when they need it.
+#: What else only an extra installs, and the module that imports it at its top; others import that one late.
 EXTRAS = {"fastapi", "jinja2", "uvicorn", "pandas", "pyarrow", "openvino", "safetensors", "s3fs", "foolbox"}
 NEEDS_AN_EXTRA = {"report.frames"}
 QUEUE = {"celery", "kombu", "redis"}
