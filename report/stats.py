@@ -1,14 +1,17 @@
 """Statistics of the report: intervals of rates, and exact tests of paired differences.
 
-scipy.special rather than scipy.stats, which takes a second to import and is built on the same functions. The tests
-compare every function here with scipy.stats, or with published figures.
+SciPy takes longer to import than a report takes otherwise, so it is imported only where nothing simpler will do. The
+tests compare every function here with scipy.stats, or with published figures.
 """
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
-#: Coverage of every interval.
+#: Coverage of every interval, and the standard normal quantile at 0.5 + CONFIDENCE / 2.
 CONFIDENCE = 0.95
+Z = 1.959963984540054
+#: Up to so many tosses, a binomial tail is summed in whole numbers: exactly, and in milliseconds.
+SUMMED = 10_000
 
 Interval = Literal["wilson", "clopper-pearson"]
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
@@ -53,9 +56,7 @@ def rate(hits: int, of: int, interval: Interval = "wilson") -> Rate | None:
 def _wilson(hits: int, of: int) -> tuple[float, float]:
     # Wilson (1927), Probable inference, the law of succession, and statistical inference; eq. 4 of Brown, Cai &
     # DasGupta (2001). At 0 and 1 the end is the value itself; rounding must not move it.
-    from scipy.special import ndtri
-
-    z2 = float(ndtri(0.5 + CONFIDENCE / 2)) ** 2
+    z2 = Z**2
     value = hits / of
     centre = (value + z2 / (2 * of)) / (1 + z2 / of)
     half = (z2 * (value * (1 - value) / of + z2 / (4 * of * of))) ** 0.5 / (1 + z2 / of)
@@ -78,10 +79,20 @@ def mcnemar(only_first: int, only_second: int) -> float:
     If they are, each image on which only one is right is the toss of a fair coin (McNemar, 1947); the exact form is the
     binomial test of these tosses. The p-value is 1 if there are none.
     """
-    from scipy.special import bdtr
+    return min(1.0, 2 * _tail(min(only_first, only_second), only_first + only_second))
 
-    thrown = only_first + only_second
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), thrown, 0.5))) if thrown else 1.0
+
+def _tail(heads: int, tosses: int) -> float:
+    """The probability of at most so many heads in so many tosses of a fair coin."""
+    if tosses > SUMMED:
+        from scipy.special import bdtr
+
+        return float(bdtr(heads, tosses, 0.5))
+    ways = total = 1
+    for number in range(heads):
+        ways = ways * (tosses - number) // (number + 1)
+        total += ways
+    return total / 2**tosses
 
 
 def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired | None:

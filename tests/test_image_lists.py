@@ -152,7 +152,7 @@ def test_csv_and_jsonl_say_the_same_and_a_table_names_the_classes(session: Sessi
 
 
 def test_a_list_is_written_before_its_images_are_all_there() -> None:
-    one: dict[str, list[Any]] = dict.fromkeys(listed_types(RECIPE), [None])
+    one: dict[str, list[Any]] = {name: [None] for name in listed_types(RECIPE)}
     one |= {"path": ['a, "b"\nc.jpg'], "level": [0.5], "outcome": ["right"], "label": [1]}
 
     class Enough(Exception):

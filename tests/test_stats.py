@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pytest
+from scipy.special import ndtri
 from scipy.stats import binomtest
 
-from report.stats import holm, mcnemar, paired, rate
+from report.stats import CONFIDENCE, Z, holm, mcnemar, paired, rate
 
 
 def test_wilsons_interval_agrees_with_published_figures() -> None:
@@ -34,10 +38,25 @@ def test_clopper_and_pearsons_interval_is_scipys(hits: int, of: int) -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-@pytest.mark.parametrize(("one", "other"), [(34, 17), (0, 0), (0, 5), (6, 0), (10, 10), (400, 480)])
+@pytest.mark.parametrize(("one", "other"), [(34, 17), (0, 0), (0, 5), (6, 0), (10, 10), (400, 480), (5100, 4900), (5101, 4900)])
 def test_mcnemars_p_is_the_binomial_test_of_the_discordant(one: int, other: int) -> None:
     expected = binomtest(one, one + other).pvalue if one + other else 1.0
     assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_exact_p_may_be_too_small_for_a_number() -> None:
+    assert mcnemar(0, 5000) == 0
+    assert mcnemar(1, 3) == 2 * (1 + 4) / 2**4  # by hand: none or one head in four tosses
+
+
+def test_a_usual_report_needs_no_scipy() -> None:
+    code = "import sys; from report.stats import paired; paired(400, 40, 60, 500); print('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_normal_quantile_is_scipys() -> None:
+    assert float(ndtri(0.5 + CONFIDENCE / 2)) == Z
 
 
 def test_mcnemars_p_agrees_with_a_published_figure() -> None:
