@@ -17,7 +17,7 @@ from db.errors import Refusal, SmoothvoteError, WrongUse
 from db.migrations import upgrade
 from db.outage import reason
 from db.recipe import Recipe
-from db.runs import Progress, find_run, progress
+from db.runs import Progress, find_run, list_runs, progress
 from db.session import connect, current_revision, open_engine, reading, writing
 from db.settings import Settings
 from db.store import expire, forget
@@ -138,15 +138,16 @@ class Crew:
         Args:
             at_once: whether workers drop the job in hand instead of finishing it.
         """
-        if self._workers:
-            self._workers.end(at_once=at_once)
-        if self._dispatcher:
-            try:
+        try:
+            if self._workers:
+                self._workers.end(at_once=at_once)
+            if self._dispatcher:
                 self._release(worker=self._ours)
-            except SQLAlchemyError as error:
-                click.echo(f"smoothvote: {reason(error)}; jobs in hand are due when their lease ends", err=True)
-        if self._redis:
-            self._redis.end()
+        except SQLAlchemyError as error:
+            click.echo(f"smoothvote: {reason(error)}; jobs in hand are due when their lease ends", err=True)
+        finally:
+            if self._redis:
+                self._redis.end()
 
     def _start(self) -> Dispatcher:
         """Starts Redis and the workers, unless they are there already."""
@@ -171,8 +172,13 @@ class Crew:
             raise Refusal(state.note)  # the workers of this crew are alike: what one refuses, all do
         if self._redis:
             self._redis.keep_up()
-        if self._workers and self._workers.keep_up(state.done):
+        if self._workers and self._workers.keep_up(self._count_done):
             expire(self._engine, worker=self._name)  # the one that ended had claimed jobs; the new one has none yet
+
+    def _count_done(self) -> int:
+        """How many images of all runs of this crew are done."""
+        with reading(self._engine) as session:
+            return sum(progress(session, run).done for run in list_runs(session) if run.id in self._keys)
 
     def _drop(self, submission: Submission) -> None:
         """Deletes a refused run if it is new and nothing was found of it, so that it is not the latest run."""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -179,24 +179,23 @@ class Workers:
         self._restarts = self._done = 0
         self._process = self._start()
 
-    def keep_up(self, done: int) -> bool:
+    def keep_up(self, count_done: Callable[[], int]) -> bool:
         """Starts the worker again if it has ended, and returns whether it had.
 
         Args:
-            done: how many images of the current run are done. Only a worker that ends while this stays the same is
-                counted: see RESTARTS.
+            count_done: counts the images that are done. It is called only if the worker has ended.
 
         Raises:
             Refusal: if it ended because its settings are wrong.
-            SmoothvoteError: if it ended more than RESTARTS times, and nothing got done.
+            SmoothvoteError: if it ended more than RESTARTS times in a row, and no image was done in between.
         """
-        if done != self._done:
-            self._done, self._restarts = done, 0
         code = self._process.poll()
         if code is None:
             return False
         if code == WRONG_USE:
             raise Refusal(last_line(self._log).removeprefix("smoothvote: "))
+        if (done := count_done()) > self._done:
+            self._done, self._restarts = done, 0
         if self._restarts == RESTARTS:
             why = f"by signal {-code}" if code < 0 else f"with {code}: {last_line(self._log)}"
             raise SmoothvoteError(f"the worker ended {RESTARTS + 1} times, {why} (its log is {self._log})")

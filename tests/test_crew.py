@@ -52,6 +52,8 @@ class Hands:
         #: The models and kernel sizes whose jobs were on the queue, look by look; and how long the queue was.
         self.seen: list[list[tuple[str, int]]] = []
         self.queued: list[int] = []
+        #: How many images of all runs were done by then.
+        self.counts: list[int] = []
 
     def __call__(self, folder: Path, broker: str, *, processes: int, name: str, grace: float) -> "Hands":
         self.started += 1
@@ -59,7 +61,7 @@ class Hands:
         self._name = f"{name}:1"
         return self
 
-    def keep_up(self, done: int) -> bool:
+    def keep_up(self, count_done: Callable[[], int]) -> bool:
         with reading(self._engine) as session:
             sent = select(Job.id, Run.recipe).join(Run).where(Job.sent_at.is_not(None), Job.worker.is_(None))
             jobs = session.execute(sent.where(Job.done_at.is_(None)).order_by(Job.id)).all()
@@ -67,6 +69,7 @@ class Hands:
             self.before(len(jobs))
             self.seen.append(list(dict.fromkeys((job.recipe["model"], job.recipe["kernel_size"]) for job in jobs)))
             self.queued.append(self._broker.queued())
+            self.counts.append(count_done())
         for job in () if self.busy else jobs:
             self._do(job.id, job.recipe)
         return False
@@ -146,6 +149,7 @@ def test_jobs_are_sent_ahead_once_their_classifier_is_known_to_work(
         [("timm/second", 3)],
         [("timm/second", 5), ("timm/second", 7)],
     ]
+    assert hands.counts == [0, 4, 12, 16]
 
 
 def test_what_is_complete_starts_nothing(settings: Settings, engine: Engine, hands: Hands) -> None:

@@ -28,7 +28,7 @@ def workers(folder: Path, monkeypatch: pytest.MonkeyPatch, ends: str) -> Workers
 def ended(crew: Workers, done: int) -> bool:
     """Calls keep_up until the workers were started again; False if that never happens."""
     for _ in range(200):
-        if crew.keep_up(done):
+        if crew.keep_up(lambda: done):
             return True
         time.sleep(0.02)
     return False
