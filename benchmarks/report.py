@@ -1,8 +1,11 @@
-"""A report over millions of predictions: `python -m benchmarks.report [--predictions N]`.
+"""Reports over millions of predictions: `python -m benchmarks.report [--predictions N] [--upgrade]`.
 
-Fills a record with made-up rows, as a complete run of four levels, on SQLite and on PostgreSQL. Then: the plain
-GROUP BY of one rate, counting all that a report holds, storing it, and the command `smoothvote report`, which must say
-the same.
+Fills a database with made-up rows of a complete run of four levels, on SQLite and on PostgreSQL. Then it times a plain
+GROUP BY for one rate, the counting of all that a report holds, the storing of the counts, and the command `smoothvote
+report`, which must say the same as the counting.
+
+With --upgrade the database has revision 0002, as the version before left it. Timed are `smoothvote db upgrade`, the
+first `smoothvote report`, which counts again, and the second, which reads the stored counts and must say the same.
 """
 
 import json
@@ -13,25 +16,29 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 
 from db.migrations import upgrade
 from db.recipe import make_recipe
-from db.runs import RunInfo, find_run
+from db.runs import find_run
 from db.session import open_engine, reading, writing
 from db.settings import load_settings
-from db.store import Entry, record_dataset, record_run
 from db.summaries import summarise
+from db.tables import Dataset, Run
 from report.data import to_json
 from report.report import report
+from tests.older import migrate_to_older
 from tests.servers import postgres_server
 
 LEVELS = (0.0, 0.125, 0.25, 0.375)
+RECIPE = make_recipe(model="efficientnet_lite0", levels=LEVELS)
+RUN = RECIPE.run_id("many")
 JOB_SIZE = 64
 
 
@@ -40,82 +47,109 @@ JOB_SIZE = 64
 @click.option(
     "--database", type=click.Choice(["sqlite", "postgresql"]), multiple=True, default=["sqlite", "postgresql"]
 )
-def main(predictions: int, database: tuple[str, ...]) -> None:
+@click.option("--upgrade", "older", is_flag=True, help="Time the upgrade of a database of the version before instead.")
+def main(predictions: int, database: tuple[str, ...], older: bool) -> None:
     """Time reports over many predictions."""
-    table = Table("database", "rows", "fill, s", "one GROUP BY, s", "count all, s", "store, s", "`report`, s", "same")
+    columns = ("`db upgrade`, s", "first `report`, s", "second, s") if older else (
+        "one GROUP BY, s", "count all, s", "store, s", "`report`, s"
+    )  # fmt: skip
+    table = Table("database", "rows", "fill, s", *columns, "same")
     for name in database:
-        with tempfile.TemporaryDirectory() as folder, record(name, Path(folder)) as (engine, environment):
+        with tempfile.TemporaryDirectory() as folder, empty_database(name, Path(folder)) as (engine, environment):
+            (migrate_to_older if older else upgrade)(engine)
             began = time.perf_counter()
-            run = fill(engine, predictions // len(LEVELS))
-            filled = time.perf_counter()
-            with reading(engine) as session:
-                session.execute(text(PLAIN), {"run": run.id}).all()
-                grouped = time.perf_counter()
-                counted = report(session, run, stored=False)
-            done = time.perf_counter()
-            summarise(engine, run)
-            stored = time.perf_counter()
-            commands = [timed(["report", run.id, "--format", "json"], environment) for _ in range(5)]
-            same = all(json.loads(said) == json.loads(json.dumps(to_json(counted))) for _, said in commands)
-            took = [grouped - filled, done - grouped, stored - done, sorted(took for took, _ in commands)[2]]
-            rows = str(sum(level.predicted for level in counted.levels))
-            table.add_row(name, rows, f"{filled - began:.0f}", *(f"{seconds:.2f}" for seconds in took), str(same))
+            fill(engine, predictions // len(LEVELS), level="sigma" if older else "level")
+            filled = time.perf_counter() - began
+            took, rows, same = time_upgrade(engine, environment) if older else time_reports(engine, environment)
+            table.add_row(name, str(rows), f"{filled:.0f}", *(f"{seconds:.2f}" for seconds in took), str(same))
     Console(width=120).print(table)
 
 
-#: What somebody would write by hand for one rate.
+def time_reports(engine: Engine, environment: dict[str, str]) -> tuple[list[float], int, bool]:
+    """Seconds of each step; the number of rows that were counted; whether the command says the same."""
+    times = [time.perf_counter()]
+    with reading(engine) as session:
+        run = find_run(session, RUN)
+        session.execute(text(PLAIN), {"run": RUN}).all()
+        times.append(time.perf_counter())
+        counted = report(session, run, stored=False)
+    times.append(time.perf_counter())
+    summarise(engine, run)
+    times.append(time.perf_counter())
+    commands = [timed(["report", RUN, "--format", "json"], environment) for _ in range(5)]
+    took = [after - before for before, after in pairwise(times)]
+    same = all(json.loads(said) == json.loads(json.dumps(to_json(counted))) for _, said in commands)
+    return [*took, sorted(seconds for seconds, _ in commands)[2]], sum(one.predicted for one in counted.levels), same
+
+
+def time_upgrade(engine: Engine, environment: dict[str, str]) -> tuple[list[float], int, bool]:
+    """Seconds of the upgrade and of two reports; the number of rows that were reported; whether both say the same."""
+    engine.dispose()
+    upgraded, _ = timed(["db", "upgrade"], environment)
+    first, counted = timed(["report", RUN, "--format", "json"], environment)
+    second, read = timed(["report", RUN, "--format", "json"], environment)
+    rows = sum(level["predicted"] for level in json.loads(counted)["levels"])
+    return [upgraded, first, second], rows, counted == read
+
+
+#: A query by hand for one rate.
 PLAIN = """
-SELECT p.sigma, count(*), sum(CASE WHEN p.label_maj = i.label THEN 1 ELSE 0 END)
-FROM predictions p JOIN images i ON i.id = p.image_id WHERE p.run_id = :run GROUP BY p.sigma
+SELECT p.level, count(*), sum(CASE WHEN p.label_maj = i.label THEN 1 ELSE 0 END)
+FROM predictions p JOIN images i ON i.id = p.image_id WHERE p.run_id = :run GROUP BY p.level
 """
 
 
 @contextmanager
-def record(name: str, folder: Path) -> Iterator[tuple[Engine, dict[str, str]]]:
-    """An empty record, and the environment of a command that reads it."""
+def empty_database(name: str, folder: Path) -> Iterator[tuple[Engine, dict[str, str]]]:
+    """An engine over a new database, and the environment of a command that uses it."""
     with ExitStack() as stack:
         url = f"sqlite:///{folder / 'record.db'}"
         if name == "postgresql":
-            folder.chmod(0o755)  # the server is another user's, where this one is root
+            folder.chmod(0o755)  # if this process is root, the server runs as another user
             (folder / "postgres").mkdir()
             url = stack.enter_context(postgres_server(folder / "postgres"))
         engine = open_engine(load_settings(database_url=url))
         stack.callback(engine.dispose)
-        upgrade(engine)
         yield engine, os.environ | {"SMOOTHVOTE_DATABASE_URL": url}
 
 
-def fill(engine: Engine, images: int) -> RunInfo:
-    """A complete run over so many images: its rows look random, and are always the same."""
-    recipe = make_recipe(model="efficientnet_lite0", levels=LEVELS)
-    run_id = recipe.run_id("many")
-    first = Entry(path="0.jpg", label=0, bytes=100_000)
+def fill(engine: Engine, images: int, *, level: str) -> None:
+    """Stores a complete run over so many images. Its rows look random, and are the same every time.
+
+    Args:
+        engine: over a database without rows.
+        images: how many.
+        level: what the column of levels is called at the database's revision.
+    """
     with writing(engine) as session:
-        dataset = record_dataset(session, name="many", root="/many", fingerprint="many", found=images, entries=[first])
-        said = {"dataset": dataset, "images": images, "run": run_id}
-        for statement in IMAGES.split(";"):
-            session.execute(text(statement), said)
-        record_run(session, run_id=run_id, dataset_id=dataset, name="many", recipe=recipe, job_size=JOB_SIZE)
-        session.execute(text("UPDATE jobs SET done_at = CURRENT_TIMESTAMP"))
-        for sigma in LEVELS:
-            session.execute(text(PREDICTIONS), said | {"sigma": sigma, "seed": int(1000 * sigma) + 1})
+        row = {"id": 1, "name": "many", "root": "/many", "fingerprint": "many", "size": images, "found": images}
+        session.execute(insert(Dataset).values(row))
+        session.execute(insert(Run).values(id=RUN, dataset_id=1, name="many", recipe=RECIPE.content()))
+        session.execute(text(IMAGES), {"images": images})
+        session.execute(text(JOBS), {"run": RUN, "images": images, "size": JOB_SIZE})
+        for value in LEVELS:
+            seed = int(1000 * value) + 1
+            session.execute(text(PREDICTIONS.format(level=level)), {"run": RUN, "level": value, "seed": seed})
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))  # as the server does by itself, a little later
-    with reading(engine) as session:
-        return find_run(session, run_id)
 
 
 IMAGES = """
 INSERT INTO images (dataset_id, position, path, label, bytes)
-WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :images)
-SELECT :dataset, n, n || '.jpg', n % 1000, 100000 FROM numbers;
-UPDATE datasets SET size = :images
+WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :images)
+SELECT 1, n, n || '.jpg', n % 1000, 100000 FROM numbers
+"""
+
+JOBS = """
+INSERT INTO jobs (run_id, first, last, done_at)
+WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + :size FROM numbers WHERE n + :size < :images)
+SELECT :run, n, CASE WHEN n + :size < :images THEN n + :size ELSE :images END - 1, CURRENT_TIMESTAMP FROM numbers
 """
 
 
 def _chance(number: int) -> str:
-    """A number in [0, 1) of an image, a level and this number."""
+    """A number in [0, 1) that depends on the image, the level and this number."""
     return f"((id * 7919 + :seed * 104729 + {number}) * 48271 % 2147483647 % 1000003) / 1000003.0"
 
 
@@ -124,19 +158,20 @@ def _label(number: int, right: str) -> str:
 
 
 PREDICTIONS = f"""
-INSERT INTO predictions
-SELECT run_id, id, sigma, ns, confidence_ns, ss, confidence_ss, ds, confidence_ds,
+INSERT INTO predictions (run_id, image_id, {{level}}, label_ns, confidence_ns, label_ss, confidence_ss,
+                         label_ds, confidence_ds, label_maj)
+SELECT run_id, id, level, ns, confidence_ns, ss, confidence_ss, ds, confidence_ds,
        CASE WHEN ns = ss OR ns = ds THEN ns WHEN ss = ds THEN ss END
-FROM (SELECT CAST(:run AS VARCHAR) AS run_id, id, CAST(:sigma AS DOUBLE PRECISION) AS sigma,
-             {_label(11, "0.9 - :sigma")} AS ns, {_chance(12)} AS confidence_ns,
-             {_label(13, "0.8 - :sigma")} AS ss, {_chance(14)} AS confidence_ss,
-             {_label(17, "0.7 - :sigma")} AS ds, {_chance(18)} AS confidence_ds
+FROM (SELECT CAST(:run AS VARCHAR) AS run_id, id, CAST(:level AS DOUBLE PRECISION) AS level,
+             {_label(11, "0.9 - :level")} AS ns, {_chance(12)} AS confidence_ns,
+             {_label(13, "0.8 - :level")} AS ss, {_chance(14)} AS confidence_ss,
+             {_label(17, "0.7 - :level")} AS ds, {_chance(18)} AS confidence_ds
       FROM images) AS views
 """
 
 
 def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, str]:
-    """Seconds that a command takes, start and all, and what it prints."""
+    """Seconds that a command takes, from the start of Python on, and what it prints."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "smoothvote", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

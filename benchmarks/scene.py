@@ -1,4 +1,4 @@
-"""The scene of a fault storm: real servers, workers and dispatchers that are started again when they end, and runs."""
+"""The scene of a fault storm: real servers, runs, and workers and dispatchers that are started again when they end."""
 
 import json
 import os
@@ -31,7 +31,7 @@ WORKERS, DISPATCHERS = 3, 2
 LEVELS = (0.0, 0.125, 0.25, 0.375)
 IMAGES, JOB_SIZE = 240, 8
 
-#: A storm has a minute, and production an hour: all waits are short.
+#: Short waits, because a storm lasts a minute.
 HASTY = {
     "SMOOTHVOTE_LEASE": "4",
     "SMOOTHVOTE_LOST_AFTER": "3",
@@ -43,7 +43,7 @@ HASTY = {
 
 @dataclass
 class Verdict:
-    """What the record holds, against what it must."""
+    """The rows that the database must hold, and how those that it holds differ."""
 
     expected: int
     missing: int
@@ -54,7 +54,7 @@ class Verdict:
 
 
 class Scene:
-    """Everything that one seed needs."""
+    """The servers, processes and runs of one seed."""
 
     def __init__(self, folder: Path, database: str, *, control: str | None = None) -> None:
         self.folder, self.database, self.control = folder, database, control
@@ -89,10 +89,10 @@ class Scene:
         self.dispatchers: list[subprocess.Popen[bytes]] = []
         self.ending = False
 
-    # -- people at work ------------------------------------------------------------------------------------------
+    # -- what people and supervisors do ----------------------------------------------------------------------------
 
     def keep_up(self) -> None:
-        """Starts again what has ended: what compose, systemd or Kubernetes do."""
+        """Starts processes again that have ended, as compose, systemd or Kubernetes do."""
         for crew, count, module in (
             (self.workers, WORKERS, ["benchmarks.stub"]),
             (self.dispatchers, 0 if self.control == "no-sweeper" else DISPATCHERS, ["smoothvote", "dispatch"]),
@@ -108,21 +108,21 @@ class Scene:
             )
 
     def wait(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Waits, and keeps the processes running."""
         until = time.monotonic() + seconds
         while (rest := until - time.monotonic()) > 0:
             self.keep_up()
             time.sleep(min(0.2, rest))
 
     def children(self, worker: subprocess.Popen[bytes]) -> list[int]:
-        """The processes of a worker that do its jobs."""
+        """The ids of a worker's child processes, which do its jobs."""
         with suppress(OSError):
             tasks = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
             return [int(pid) for pid in tasks if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         return []
 
     def submit(self) -> str:
-        """One more run, of images of which one ends its worker."""
+        """Submits one more run, in which one image ends its worker; returns its id."""
         number = len(self.runs)
         names = [f"run{number}/{position}" for position in range(IMAGES)]
         if not self.control:
@@ -136,7 +136,7 @@ class Scene:
         return self.runs[-1]
 
     def as_admin(self, *statements: str) -> None:
-        """Says something to the PostgreSQL server itself."""
+        """Executes statements as the administrator of the PostgreSQL server."""
         assert self.postgres
         engine = create_engine(self.postgres.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -144,15 +144,15 @@ class Scene:
                 connection.execute(text(statement))
         engine.dispose()
 
-    # -- what is there -------------------------------------------------------------------------------------------
+    # -- what the database holds -----------------------------------------------------------------------------------
 
     def open_jobs(self) -> int:
-        """Jobs that are not done."""
+        """The number of jobs that are not done."""
         with reading(self.engine) as session:
             return session.scalars(select(func.count()).where(Job.done_at.is_(None))).one()
 
     def done(self) -> dict[int, float]:
-        """When each job was done; but for those of an image that ends its worker, which take many attempts."""
+        """When each job was done, in seconds. Leaves out jobs with an image that ends its worker: they take many attempts."""
         poisoned = {run_id: number % IMAGES for number, run_id in enumerate(self.runs)}
         with reading(self.engine) as session:
             jobs = session.scalars(select(Job).where(Job.done_at.is_not(None))).all()
@@ -163,13 +163,13 @@ class Scene:
         }
 
     def trace(self) -> list[dict[str, Any]]:
-        """What the workers wrote down, in order."""
+        """The events that the workers wrote down, in order of time."""
         file = self.faults / "trace"
         lines = file.read_text().splitlines() if file.exists() else []
         return sorted((json.loads(line) for line in lines), key=lambda event: event["at"])
 
     def verdict(self) -> Verdict:
-        """Compares every row with what it must be."""
+        """Compares every row with the known answer."""
         table = "predictions_plain" if self.control == "plain-insert" else "predictions"
         with reading(self.engine) as session:
             images = {row.id: row.path for row in session.execute(select(Image.id, Image.path))}
@@ -178,7 +178,7 @@ class Scene:
             else:
                 columns = (Prediction.image_id, Prediction.level, Prediction.label_ns, Prediction.label_ss)
                 rows = session.execute(select(*columns, Prediction.label_ds, Prediction.label_maj)).all()
-            failures = Counter(session.execute(select(Failure.image_id, Failure.code)).tuples().all())
+            failures = Counter(map(tuple, session.execute(select(Failure.image_id, Failure.code)).all()))
             jobs = session.scalars(select(func.count(Job.id))).one()
         found = Counter((row.image_id, row.level) for row in rows)
         poisoned = {image for image, path in images.items() if POISON in path}
@@ -202,7 +202,7 @@ class Scene:
         )
 
     def end(self) -> None:
-        """Ends everything."""
+        """Ends all processes and servers."""
         for process in (*self.workers, *self.dispatchers):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -156,6 +156,6 @@ def test_compose_runs_commands_that_exist_with_settings_that_exist() -> None:
 def test_the_dockerfile_copies_what_the_package_is_made_of(target: str) -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert f"FROM base AS {target}" in dockerfile
-    for part in ("pyproject.toml", "smoothvote.py", "db", "producer", "worker"):
-        assert re.search(rf"^COPY .*\b{re.escape(part)}\b", dockerfile, re.M), part
+    assert re.search(r"^COPY \. \.$", dockerfile, re.M)
+    for part in ("pyproject.toml", "README.md", "LICENSE", "smoothvote.py"):  # tests/test_house.py has the rooms
         assert f"!{part}" in (ROOT / ".dockerignore").read_text()
