@@ -29,7 +29,7 @@ def test_a_member_uses_fields_that_a_recipe_has(member: Smoother) -> None:
 
 
 def test_a_flat_image_stays_flat(member: Smoother) -> None:
-    flat = torch.full((1, 3, 7, 9), 0.3)
+    flat = torch.full((1, 3, 7, 9), 0.4)  # also where images are stored in bytes: 102 of 255
     assert torch.allclose(member.smooth(flat, Recipe()), flat, atol=1e-6)
 
 
@@ -39,6 +39,7 @@ def test_an_image_is_smoothed_the_same_alone_and_among_others(member: Smoother) 
     kept = images.clone()
     together = member.smooth(images, Recipe())
     assert together.shape == images.shape
+    assert 0 <= together.min() <= together.max() <= 1
     assert torch.equal(member.smooth(images[2:3], Recipe()), together[2:3])
     assert torch.equal(images, kept)
 
