@@ -1,4 +1,4 @@
-"""The command that serves the pages."""
+"""The command that serves the web pages."""
 
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at: another needs a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; any other needs a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes any free port.")
 @click.option(
     "--token",
     envvar="SMOOTHVOTE_TOKEN",
     show_envvar=True,
-    help="Who has it may read. Rather set the variable: others on this machine see what was typed.",
+    help="Readers must give it. Better set the variable: other users of this machine can see command lines.",
 )
 def serve(host: str, port: int, token: str | None) -> None:
-    """Look at the record in a browser: reports, curves, images and their views, live progress. Read-only.
+    """Look at runs in a browser: reports, curves, images and their views, live progress. The pages change nothing.
 
-    Only this machine can open the pages, unless --host says otherwise; then there must be a token. Pictures are made
-    where the images can be read and torch is installed; everything else needs neither.
+    Only this machine can open the pages, unless you give another --host, which needs a token. Pictures need the images
+    on this machine: thumbnails need Pillow, and the views that the model saw need torch. Everything else needs neither.
     """
     from importlib.util import find_spec
 

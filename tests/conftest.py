@@ -17,6 +17,9 @@ from db.settings import PREFIX, Settings
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
+if TYPE_CHECKING:
+    from place import Place
+
 numbers = itertools.count()
 
 
@@ -123,6 +126,18 @@ def judged(engine: Engine) -> str:
     from website import measured
 
     return measured(engine)
+
+
+@pytest.fixture
+def place(tmp_path: Path, short_folder: Path) -> Iterator["Place"]:
+    """A Redis, a database, and workers that come and go."""
+    from place import Place  # imported late: it brings the rooms db and producer
+
+    folder = short_folder / tmp_path.name
+    folder.mkdir()
+    place = Place(tmp_path, folder)
+    yield place
+    place.end()
 
 
 @pytest.fixture(scope="session")

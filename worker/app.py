@@ -1,4 +1,4 @@
-"""The worker's Celery app. The parent keeps the broker, signals and time limits; torch lives in its children."""
+"""The worker's Celery app. The parent holds the queue, signals and time limits; its child processes load torch."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import sys
 import threading
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from celery.worker.control import Panel
 
 from db.message import celery_config
@@ -15,18 +15,19 @@ from db.settings import load_settings
 
 app = Celery("smoothvote", amqp="worker.transport:Amqp")
 app.conf.update(celery_config(load_settings()))
-# Named here and not left to the command line: a spawned child imports what this says, and nothing else.
+# A spawned child imports the modules that the configuration names, whatever the parent's command line said.
 app.conf.imports = ("worker.tasks",)
-# Whoever reaches Redis may ask a worker whether it is there (docker-compose.yml does), and tell it nothing.
+# Everybody who reaches Redis can send commands to workers. A worker answers ping (docker-compose.yml uses it as the
+# health check) and obeys nothing else.
 for command in Panel.data.keys() - {"ping"}:
     del Panel.data[command]
 
 
 class OneLine(logging.Formatter):
-    """A line an event. Celery tells much of what it gets over; only of a bug of ours the whole traceback is wanted."""
+    """Formats a log record as one line. Only this package's own errors, which are bugs, keep their traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """As logging asks."""
+        """Celery logs pages about conditions that it recovers from; their first line is enough."""
         if record.name == "worker":
             return super().format(record)
         short = logging.makeLogRecord(record.__dict__ | {"exc_info": None, "exc_text": None, "stack_info": None})
@@ -35,24 +36,33 @@ class OneLine(logging.Formatter):
 
 @setup_logging.connect
 def log_to_stderr(**_: object) -> None:
-    """One line an event, in parent and children alike; Celery's own only from warnings on."""
+    """Logs to stderr, in the parent and in its children; of Celery's own records, warnings and errors only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine("%(asctime)s %(levelname).1s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("worker").setLevel(logging.INFO)
-    # Of a child that died this prints a page, of which JobRequest says the line.
+    # About a child that died, Celery logs a page here, and JobRequest a line.
     logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL)
-    # Celery's at each reconnection, of a default to come; ours is set (db/message.py).
+    # At each reconnection Celery warns of a default that will change; db/message.py does not use the default.
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
+
+
+@worker_process_init.connect
+def obey_the_parent(**_: object) -> None:
+    """Lets the parent end this child with SIGUSR2 (see worker/__init__.py), which Celery has just set to be ignored.
+
+    Billiard puts its own handler in the place of any but an ignored one: it leaves the task and ends the process.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
 @worker_shutting_down.connect
 def stop_in_time(sig: str, how: str, **_: object) -> None:
-    """Told to stop, a worker finishes the job in hand; if that takes too long, it hands it back.
+    """Gives a worker that was told to stop SMOOTHVOTE_GRACE seconds to finish its job; then it hands the job back.
 
-    Celery's own soft shutdown would always take the whole of that time, however soon the job is done.
+    Not Celery's ``worker_soft_shutdown_timeout``: that waits its whole time, even if the job is done at once.
     """
     if how == "Warm":
-        told = threading.Timer(load_settings().grace, os.kill, (os.getpid(), signal.SIGQUIT))
-        told.daemon = True
-        told.start()
+        timer = threading.Timer(load_settings().grace, os.kill, (os.getpid(), signal.SIGQUIT))
+        timer.daemon = True
+        timer.start()

@@ -1,4 +1,4 @@
-"""The doctor's checks of a worker machine: weights and device. PyTorch is imported when they look, and not before."""
+"""The doctor's checks of a worker machine: weights and device. They import PyTorch when they are run."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from db.recipe import BUNDLED_MODEL, DEFAULT_MODEL
 from db.settings import Settings
 from worker.parent import require_torch
 
-#: Seconds: PyTorch and its libraries are gigabytes, and a cold disk takes its time.
+#: Seconds. Importing PyTorch reads gigabytes of libraries, which takes long from a cold disk.
 IMPORT_LIMIT = 120
 
 
 def check_weights(_: Settings) -> Finding:
-    """Whether the models that need no naming have their weights here, and where others are looked for."""
+    """Looks for the weights of the default and the bundled model, and names the folders for all others."""
     if find_spec("torch") is None:
         return Finding("skipped", NO_TORCH)
     import torch
@@ -40,7 +40,7 @@ def check_weights(_: Settings) -> Finding:
 
 
 def check_device(settings: Settings) -> Finding:
-    """What the model would run on."""
+    """Names the device that a worker would use, and its engine."""
     if find_spec("torch") is None:
         return Finding("skipped", NO_TORCH)
     require_torch()
@@ -53,19 +53,19 @@ def check_device(settings: Settings) -> Finding:
         return Finding("wrong", f"torch {torch.__version__} and its torchvision: {one_line(error)}; {remedy}")
     pair = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     with warnings.catch_warnings(record=True) as told:
-        # A driver that is too old is told of by a warning, and CUDA then is not there.
+        # If the driver is too old, PyTorch warns, and reports that there is no CUDA.
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if settings.device.startswith("cuda"):
         number = int(settings.device.partition(":")[2] or 0)
         if number >= count:
-            return Finding("wrong", f"{pair}: {settings.device} is wanted, of {count} here; SMOOTHVOTE_DEVICE=cpu can")
+            return Finding("wrong", f"{pair}: no {settings.device} among {count} GPUs; set SMOOTHVOTE_DEVICE=cpu")
     if count:
         return Finding("ok", f"{pair}, {', '.join(_gpu(number) for number in range(count))}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     said = f"{pair}, cpu with {cores} cores, {_engine()}"
     if told and settings.device != "cpu":
-        return Finding("warn", f"{said}; of a GPU: {str(told[-1].message).splitlines()[0]}")
+        return Finding("warn", f"{said}; no GPU: {str(told[-1].message).splitlines()[0]}")
     return Finding("ok", said)
 
 

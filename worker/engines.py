@@ -1,4 +1,4 @@
-"""Engines: ways to run a network on a device, from views in [0,1] to logits."""
+"""Engines: the ways to run a network on a device, from views in [0, 1] to logits."""
 
 import hashlib
 import logging
@@ -21,20 +21,20 @@ logger = logging.getLogger("worker")
 
 
 class Engine(Protocol):
-    """Computes logits. Any number of threads may ask it at the same time."""
+    """Computes logits. Any number of threads may share it."""
 
-    #: As logs call it.
+    #: For logs.
     name: str
 
     def logits(self, views: torch.Tensor) -> torch.Tensor:
-        """(N, classes) float32 of (N, 3, crop, crop) views on its device.
+        """Computes (N, classes) float32 logits of (N, 3, crop, crop) views on its device.
 
-        Asked for the same N, it computes a view to the same bits, whatever the others are.
+        For a given N, the logits of a view are the same to the last bit, whatever the other views are.
         """
 
 
 class Normalised(nn.Module):
-    """A network behind its normalisation: noise is added in [0,1] pixels, so that this comes after it."""
+    """A network that normalises its views first. Noise is added to pixels in [0, 1], that is, before this."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -46,17 +46,18 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        """(N, 3, crop, crop) in [0,1] to (N, classes)."""
+        """(N, 3, crop, crop) views in [0, 1] to (N, classes) logits."""
         logits: torch.Tensor = self.network((views - self.mean) / self.std)
         return logits
 
 
 class Eager:
-    """PyTorch, operation by operation: works for every model and device.
+    """PyTorch, operation by operation. Works for every model and device.
 
     Args:
-        network: on its device, channels last.
-        low: the type that what bears it is computed in, instead of float32.
+        network: on the device, in channels-last memory format.
+        device: the network's.
+        low: a type of lower precision for the operations that tolerate it (autocast); None computes in float32.
     """
 
     def __init__(self, network: nn.Module, device: torch.device, low: torch.dtype | None = None) -> None:
@@ -64,7 +65,7 @@ class Eager:
         self.network, self._device, self._low = network, device, low
 
     def logits(self, views: torch.Tensor) -> torch.Tensor:
-        """As Engine."""
+        """See Engine."""
         views = views.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, dtype=self._low, enabled=self._low is not None):
             logits: torch.Tensor = self.network(views)
@@ -72,7 +73,7 @@ class Eager:
 
 
 class Compiled(Eager):
-    """The same, compiled by PyTorch at the first pass, which then takes a minute or so."""
+    """PyTorch with ``torch.compile``. The first forward pass compiles the network, which takes about a minute."""
 
     def __init__(self, network: nn.Module, device: torch.device, low: torch.dtype | None = None) -> None:
         super().__init__(torch.compile(network, dynamic=False), device, low)  # type: ignore[arg-type]
@@ -80,19 +81,19 @@ class Compiled(Eager):
         self._once = Lock()
 
     def logits(self, views: torch.Tensor) -> torch.Tensor:
-        """As Engine."""
-        with self._once:  # the compiler is not made for threads
+        """See Engine."""
+        with self._once:  # PyTorch's compiler may not be used by two threads at a time
             return super().logits(views)
 
 
 class OpenVino:
-    """OpenVINO, on the CPU: one thread a pass, and as many passes at a time as there are lanes.
+    """OpenVINO on the CPU. Each lane has a forward pass of its own, so that several run at a time.
 
     Args:
-        model: as ``convert`` gives it.
+        model: as ``convert`` returns it.
         precision: "f32" or "bf16".
-        lanes: how many threads will ask at a time.
-        threads: how many threads all of them may take together.
+        lanes: number of threads that may call ``logits`` at a time.
+        threads: number of threads that OpenVINO may use for all lanes together.
     """
 
     def __init__(self, model: Any, precision: str, *, lanes: int, threads: int) -> None:
@@ -103,7 +104,7 @@ class OpenVino:
             "NUM_STREAMS": lanes,
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
-            # Each process would pin its threads to the same first cores: a second worker here would add nothing.
+            # With pinning, every process binds its threads to the same first cores, and a second worker adds nothing.
             "ENABLE_CPU_PINNING": False,
         }
         self._lanes = lanes
@@ -111,14 +112,14 @@ class OpenVino:
         self._once = Lock()
 
     def logits(self, views: torch.Tensor) -> torch.Tensor:
-        """As Engine."""
+        """See Engine."""
         with self._request(tuple(views.shape)) as request:
             found = request.infer([views.contiguous().numpy()], share_inputs=True)
             return torch.from_numpy(found[0].copy()).float()
 
     @contextmanager
     def _request(self, shape: tuple[int, ...]) -> Iterator[Any]:
-        """One of the requests of a shape, the last used first: it is warm. There is one a lane, made at the first."""
+        """Lends an inference request for a shape: there is one for each lane, and the last used one is warm."""
         with self._once:
             if shape not in self._requests:
                 self._requests[shape] = self._compile(shape)
@@ -140,21 +141,27 @@ class OpenVino:
 
 
 def openvino() -> Any:
-    """The package, without the one beside it that tells OpenVINO's makers of each conversion.
+    """Imports the openvino package without its telemetry, which would report each conversion to Intel.
 
-    A worker calls its queue, its database and its images, and nobody else.
+    A worker connects to its queue, its database and its images, and to nothing else.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as where it is not installed
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
     import openvino as package
 
     return package
 
 
 def convert(network: nn.Module, crop: int, file: Path | None) -> Any:
-    """A network as OpenVINO's model, for any number of views: from the file where it was kept, or anew.
+    """Converts a network to an OpenVINO model for any number of views.
+
+    Args:
+        network: eager, on the CPU.
+        crop: height and width of a view, in pixels.
+        file: the file to keep the model in. If it is there from an earlier conversion, it is read instead. None keeps
+            nothing.
 
     Raises:
-        Exception: of whatever kind, if PyTorch cannot export this network, or OpenVINO not take it.
+        Exception: of any class, if PyTorch cannot export the network, or OpenVINO cannot convert it.
     """
     if file and _is_whole(file):
         return openvino().Core().read_model(file)
@@ -165,7 +172,7 @@ def convert(network: nn.Module, crop: int, file: Path | None) -> Any:
         try:
             _keep(model, file)
         except (OSError, RuntimeError) as error:
-            logger.info("%s: the converted model is not kept: %s", file.parent, error)
+            logger.info("cannot keep the converted model in %s: %s", file.parent, error)
     return model
 
 
@@ -180,7 +187,7 @@ def _keep(model: Any, file: Path) -> None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a kept model is as it was made: two workers may write it at once, be killed, or lose their power."""
+    """Whether a kept model is complete: two workers may have written it at once, or a worker was killed meanwhile."""
     try:
         return file.with_suffix(".sha256").read_text() == _sum_of(file)
     except (OSError, ValueError):
@@ -195,18 +202,18 @@ def _sum_of(file: Path) -> str:
 
 
 def native_bf16() -> bool:
-    """Whether OpenVINO computes in bfloat16 on this CPU when told to: where it cannot, it takes float32 in silence."""
+    """Whether OpenVINO can compute in bfloat16 on this CPU. Where it cannot, it silently computes in float32."""
     return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def fast_bf16() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 many times as fast as of float32: with Intel's AMX, six times.
+    """Whether this CPU has AMX, with which it multiplies bfloat16 matrices six times as fast as float32 ones.
 
-    AVX-512 alone computes in bfloat16 too, about twice as fast.
+    AVX-512 alone can use bfloat16 too, but is only about twice as fast.
     """
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def short_name(low: torch.dtype | None) -> str:
-    """As in "eager bf16"."""
+    """The short name of a precision, as in "eager bf16"."""
     return {None: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}[low]

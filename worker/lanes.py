@@ -1,4 +1,6 @@
-"""Lanes: threads that each take a group of images all the way, so that one decodes while another computes."""
+"""Lanes: threads, each of which takes a group of images from file to answer, so that one decodes while another
+computes.
+"""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,17 +15,17 @@ Result = TypeVar("Result")
 
 
 def spread(do: Callable[[Item], Result], items: Iterable[Item], *, lanes: int, threads: int) -> Generator[Result]:
-    """What ``do`` makes of each item, in their order, some of them at the same time.
+    """Calls ``do`` on each item in some threads, and yields the results in the items' order.
 
-    Items are taken as lanes get free, and never more than two a lane ahead: memory stays bounded.
+    At most two items a lane are taken ahead of the result that is yielded, so that memory stays bounded.
 
     Args:
-        do: called in any of the lanes. What it raises is raised here.
-        items: to be done.
-        lanes: how many are done at a time.
-        threads: how many threads PyTorch may take in each of them.
+        do: called in any of the lanes. Its errors are raised here.
+        items: the items.
+        lanes: number of threads.
+        threads: number of threads that PyTorch may use in each lane.
     """
-    # PyTorch's setting holds for the thread that makes it, and the threads of OpenMP under it.
+    # PyTorch keeps this setting for each thread separately.
     pool = ThreadPoolExecutor(lanes, "lane", initializer=torch.set_num_threads, initargs=(threads,))
     rest = iter(items)
     ahead: deque[Future[Result]] = deque()
@@ -38,7 +40,7 @@ def spread(do: Callable[[Item], Result], items: Iterable[Item], *, lanes: int, t
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """Items in groups of that size, the last one shorter: itertools.batched, which came with Python 3.12."""
+    """Groups items by ``size``; the last group may be smaller. Python 3.12 has it as itertools.batched."""
     rest = iter(items)
     while group := tuple(islice(rest, size)):
         yield group

@@ -1,15 +1,14 @@
-"""Memory: how many views a forward pass may hold, learnt by running out of it."""
+"""Memory: finds how many views fit into a forward pass, by running out of memory and trying fewer."""
 
 import logging
 from threading import Lock
 
 logger = logging.getLogger("worker")
 
-#: Good passes in a row before twice as many views are tried: what took the memory may be gone by then.
+#: After so many successful passes, twice as many views are tried: another program may have freed its memory.
 GROW_AFTER = 64
 
-#: How PyTorch, CUDA's libraries, OpenVINO and C++ say it, in lower case. CUDA's own class of error says
-#: "out of memory" too.
+#: Parts of the messages in which PyTorch, CUDA's libraries, OpenVINO and C++ report a lack of memory, in lower case.
 SIGNS = (
     "out of memory", "not enough memory", "allocate memory", "failed to allocate", "alloc_failed", "allocation_failed",
     "bad_alloc",
@@ -17,7 +16,7 @@ SIGNS = (
 
 
 class PassSize:
-    """Views of one forward pass: as many as are configured, or fewer where memory does not hold them."""
+    """The number of views in a forward pass: as configured, or smaller after memory ran out. Threads may share it."""
 
     def __init__(self, configured: int) -> None:
         self.configured = self.current = self._smallest = configured
@@ -26,24 +25,24 @@ class PassSize:
 
     @property
     def ran_short(self) -> bool:
-        """Whether memory ran out at any time so far."""
+        """Whether memory has ever run out."""
         return self._smallest < self.configured
 
     def halve(self, tried: int) -> bool:
-        """Half as many from now on as were tried; False if there is no half."""
+        """Halves the number after a pass of ``tried`` views ran out of memory; False if that was a single view."""
         with self._lock:
             self._good = 0
             if tried == 1:
                 return False
-            # Where several threads ran out at the same time, once is enough.
+            # If several threads ran out at the same time, the number is halved once.
             self.current = min(self.current, tried // 2)
-            if self.current < self._smallest:  # growing back and failing again is no news
+            if self.current < self._smallest:  # logged once: it grows back and fails again every so often
                 self._smallest = self.current
                 logger.warning("out of memory at %d views a pass: going on with %d", tried, self.current)
             return True
 
     def passed(self) -> None:
-        """A pass went well; after many of them, twice as many views from now on."""
+        """Counts a successful pass; after GROW_AFTER of them, doubles the number again."""
         with self._lock:
             self._good += 1
             if self.current < self.configured and self._good >= GROW_AFTER:
@@ -51,5 +50,5 @@ class PassSize:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether an error says that there is not enough memory, the device's or the machine's."""
+    """Whether an error means that the device or the machine has not enough memory."""
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)

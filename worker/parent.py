@@ -1,4 +1,4 @@
-"""The worker's parent process: checks the machine, starts Celery, and hands back what its children had in hand."""
+"""The worker's parent process: checks the machine, runs Celery, and hands unfinished jobs back when it ends."""
 
 import os
 import secrets
@@ -15,8 +15,9 @@ from db.errors import Away, WrongUse
 from db.message import celery_config, without_secrets
 from db.settings import PREFIX, Settings
 
-#: glibc hands large blocks back to the kernel at every free, and each forward pass then faults them in again. Keeping
-#: them makes EfficientNet-Lite0 on a CPU 1.6 to 2 times as fast (batches of 24 and 48 views). Read at start.
+#: glibc's settings, read when a process starts. By default it returns large blocks to the kernel when they are freed,
+#: and each forward pass has to map them in again. Keeping them makes EfficientNet-Lite0 on a CPU 1.6 to 2 times as fast
+#: (batches of 24 and 48 views).
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -25,20 +26,20 @@ KEEP_MEMORY = {
 
 
 def work(*, device: str | None, engine: str | None, processes: int, batch_size: int | None, wait: bool) -> NoReturn:
-    """Does jobs from the queue until told to stop.
+    """Does jobs from the queue until the process is told to stop.
 
     Args:
-        device: auto, cpu or cuda:N; None: as the environment says.
-        engine: how the model is run; None: as the environment says.
-        processes: child processes, each with a model of its own.
-        batch_size: views of a forward pass, at most; None: by device.
-        wait: whether a queue or database that is down is waited for.
+        device: auto, cpu or cuda:N; None takes the environment's.
+        engine: the way to run the model; None takes the environment's.
+        processes: number of child processes; each loads the model.
+        batch_size: the most views of a forward pass; None takes the environment's, or a default by device.
+        wait: whether to wait for a queue or database that is down.
 
     Raises:
-        WrongUse: if this machine cannot work as it is set up.
-        SystemExit: at the end.
+        WrongUse: if this machine or its settings must be changed first.
+        SystemExit: at the end, with Celery's exit code.
     """
-    # Children are spawned: what they are to know they find in the environment.
+    # Child processes are spawned: they read these from the environment.
     for name, value in {"DEVICE": device, "ENGINE": engine, "BATCH_SIZE": batch_size}.items():
         if value is not None:
             os.environ[PREFIX + name] = str(value)
@@ -56,7 +57,8 @@ def work(*, device: str | None, engine: str | None, processes: int, batch_size: 
     from db.settings import load_settings
     from worker.app import app
 
-    # Which of all workers it is: the children's names in the record begin so. A container's pid is always the same.
+    # In the database, the names of the children begin with this one. The random part is for containers, in which every
+    # worker has the same pid.
     name = f"{load_settings().worker_name or socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
     os.environ[f"{PREFIX}WORKER_NAME"] = name
     settings = load_settings()
@@ -66,7 +68,7 @@ def work(*, device: str | None, engine: str | None, processes: int, batch_size: 
     click.echo(
         f"working on {without_secrets(settings.broker)}, device {settings.device}, {processes} process(es)", err=True
     )
-    # Celery warns of running as root because pickle would be a hole; here only JSON is accepted.
+    # Celery warns root because unpickling messages could run code as root; this worker accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     node = f"smoothvote-{os.getpid()}@%h"
     arguments = ["--concurrency", str(processes), "--without-gossip", "--without-mingle", "--hostname", node]
@@ -78,7 +80,7 @@ def work(*, device: str | None, engine: str | None, processes: int, batch_size: 
 
 
 def require_torch() -> None:
-    """Says what to install where torch is not, as on a producer machine."""
+    """Raises WrongUse, with what to install, on a machine without PyTorch, such as one that only submits."""
     from importlib.util import find_spec
 
     missing = [name for name in ("torch", "torchvision", "kornia", "timm", "PIL") if find_spec(name) is None]
@@ -87,7 +89,12 @@ def require_torch() -> None:
 
 
 def check_queue(settings: Settings) -> None:
-    """Ends with one line where Celery would print a page, or wait without a word."""
+    """Connects to the queue once, because Celery itself would print a page, or wait without a word.
+
+    Raises:
+        Away: if the queue cannot be reached.
+        WrongUse: if its URL cannot be read.
+    """
     from kombu import Connection
     from kombu.exceptions import OperationalError
 
@@ -99,12 +106,17 @@ def check_queue(settings: Settings) -> None:
         raise Away(
             f"cannot reach the queue at {where}: {error}; is Redis up, and is SMOOTHVOTE_BROKER_URL right?"
         ) from None
-    except (TypeError, ValueError):  # of an option that it does not know; its words may hold parts of the URL
+    except (TypeError, ValueError):  # an option that the client does not know; its message may quote the password
         raise WrongUse(f"SMOOTHVOTE_BROKER_URL: Redis's client cannot read {where}") from None
 
 
 def hand_back(settings: Settings, name: str) -> None:
-    """Makes the jobs that this worker was stopped in due at once, where they would wait for the end of their lease."""
+    """Makes this worker's unfinished jobs due at once; they would otherwise wait until their leases end.
+
+    Args:
+        settings: for the database.
+        name: of the worker; the names of its children begin with it.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     from db import store
@@ -114,16 +126,20 @@ def hand_back(settings: Settings, name: str) -> None:
     try:
         store.hand_back(open_engine(settings), worker=name)
     except SQLAlchemyError as error:
-        click.echo(f"{reason(error)}; what this worker had in hand is due in {settings.lease:.0f} s", err=True)
+        click.echo(f"{reason(error)}; this worker's unfinished jobs are due in {settings.lease:.0f} s", err=True)
 
 
 def check_device(device: str) -> None:
-    """Tries a GPU that was asked for by name, before any job is taken."""
+    """Tries a GPU that was named, before the worker takes a job.
+
+    Raises:
+        WrongUse: if PyTorch cannot use it.
+    """
     if not device.startswith("cuda"):
         return
-    # In a process of its own: this one, the parent, is to stay without torch and without a CUDA context.
+    # In another process, because the parent must not load torch or hold memory of the GPU.
     tried = [sys.executable, "-c", f"import torch; torch.zeros(1, device={device!r})"]
     done = subprocess.run(tried, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"PyTorch ended with {done.returncode}"])[-1]
-        raise WrongUse(f"no device {device} here: {said}; --device cpu always can")
+        raise WrongUse(f"no device {device} here: {said}; --device cpu always works")

@@ -1,4 +1,4 @@
-"""What the parent does when a child of its dies with a job in hand: it says so in the record."""
+"""What the parent does with a job while a child works on it: ends it, or records that the child died."""
 
 import logging
 import threading
@@ -19,24 +19,32 @@ logger = logging.getLogger("worker")
 
 
 class JobRequest(Request):
-    """A message in the hands of a child. What a child can say of its job itself, it has said; here it cannot."""
+    """A message that a child works on. The child records how its job ends; if it cannot, the parent does it here."""
+
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """Called by Celery to end the job, when the grace is over: kills the child.
+
+        SIGKILL, because a child in a decoder or a forward pass may not react to any other signal for minutes. The
+        parent hands the job back (worker/parent.py).
+        """
+        super().cancel(pool, signal=signal or "SIGKILL", emit_retry=emit_retry)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-        """As Celery asks: the child died, or was killed."""
-        if not self._already_cancelled:  # told to stop: then all of this worker's jobs are handed back
-            ended = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it, traceback and all
-            self._told(one_line(ended))
+        """Called by Celery when the child died or was killed."""
+        if not self._already_cancelled:  # of a cancelled job, the parent hands everything back at its end
+            error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps errors
+            self._record_failure(one_line(error))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """As Celery asks: the child was killed because it took too long."""
-        self._told(f"it took longer than {timeout} s")
+        """Called by Celery when it kills a child because the job took longer than the time limit."""
+        self._record_failure(f"it took longer than {timeout} s")
         super().on_timeout(soft, timeout)
 
-    def _told(self, why: str) -> None:
+    def _record_failure(self, why: str) -> None:
         (job_id,) = self.args
         logger.warning("job %d: process %s failed: %s; it is due again", job_id, self.worker_pid, why)
-        # In a thread: the parent keeps the queue, and must not wait for a database.
+        # In a thread: the parent must serve the queue, and cannot wait for a database.
         threading.Thread(target=_give_up, args=(job_id, self.worker_pid), daemon=True).start()
 
 

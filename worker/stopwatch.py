@@ -1,4 +1,4 @@
-"""A stopwatch: where the time of a job goes, stage by stage, over all threads that work on it."""
+"""A stopwatch: adds up how long each stage of a job takes, over all its threads."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from threading import Lock
 
 
 class Stopwatch:
-    """Seconds by stage, in the order in which the stages were first met."""
+    """Seconds by stage, in the order in which the stages first came. Threads may share it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -15,7 +15,7 @@ class Stopwatch:
 
     @contextmanager
     def on(self, stage: str) -> Iterator[None]:
-        """Adds what the block takes to a stage. Several threads may be at the same one: each one's time counts."""
+        """Adds the time that the block takes to a stage. If several threads are in a stage, each one's time counts."""
         began = time.perf_counter()
         try:
             yield

@@ -1,4 +1,4 @@
-"""The only glue: a message names a job, and the worker of this process does it before it is acknowledged."""
+"""The Celery task: a message names a job, and this process's worker does the job before the message is acknowledged."""
 
 import logging
 from functools import cache
@@ -23,19 +23,20 @@ def work(job_id: int) -> None:
         this_worker().do(job_id)
     except Exception as error:
         logger.exception("job %d: failed", job_id)  # a bug; the parent makes the job due again
-        raise RuntimeError(one_line(error)) from None  # and nothing that Celery takes as said to itself: MemoryError
+        # Some classes, such as MemoryError and Reject, are instructions to Celery; a RuntimeError is not.
+        raise RuntimeError(one_line(error)) from None
 
 
 @cache
 def this_worker() -> "Worker":
-    """The worker of this process, made at its first job; a database that it cannot work with is waited for."""
-    # Here and not above: the parent imports this module too, and is not to pay for torch.
+    """The worker of this process. Made at the first job; until then it waits for a database that it can use."""
+    # Imported here, because the parent imports this module too and must not load torch.
     from worker.compute import Compute
     from worker.worker import Worker
 
     settings = load_settings()
-    # A database that is newer than this code is waited for too. Going on to the next message would only empty the
-    # queue: whoever can do its jobs gets them from the dispatcher.
+    # It also waits if the database is newer than this code. Taking more messages would only empty the queue; workers
+    # that can do those jobs get them from the dispatcher.
     return outlast(
         lambda: Worker(settings, Compute(settings)), logger.warning, outlasts=lambda error: isinstance(error, WrongUse)
     )

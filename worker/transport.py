@@ -1,4 +1,4 @@
-"""Celery's way to Redis, with a door: only what names a job comes in, and nothing of a message but that name."""
+"""Celery's connection to Redis, made safe: it lets in only messages that name a job, and survives all others."""
 
 import logging
 from collections.abc import Callable
@@ -13,33 +13,33 @@ from db.message import QUEUE, job_of, message_of
 
 logger = logging.getLogger("worker")
 
-#: Written whenever a worker connects: a Redis that is full or read-only answers a ping, and takes no job.
+#: A key that each worker writes when it connects: a Redis that is full or read-only answers a ping but takes no job.
 PROBE = f"{QUEUE}.writable"
 
 
 class QoS(redis.QoS):
-    """Counts a message as done with even if Redis could not be told.
+    """Counts a message as finished even if telling Redis failed.
 
-    Celery's own goes on counting it as in hand, and with one at a time in hand takes no other ever again, on a
-    connection that is fine by then. Redis gives the message out once more, much later; the record knows better.
+    Celery's own class would go on counting it as unacknowledged. A worker takes one message at a time, so it would
+    never take another. Redis delivers the message again later, and the database knows that the job is done.
     """
 
     def ack(self, delivery_tag: str) -> None:
-        """As kombu asks."""
+        """Acknowledges a message, and counts it as finished whatever Redis answers."""
         try:
             super().ack(delivery_tag)
         finally:
             self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """As kombu asks."""
+        """Rejects a message, and counts it as finished whatever Redis answers."""
         try:
             super().reject(delivery_tag, requeue=requeue)
         finally:
             self._quick_ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """As kombu asks; but what is no message is dropped, where it would end every worker there is."""
+        """Puts an unacknowledged message back on the queue. Drops an unreadable one, which would end every worker."""
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except (RedisError, OSError):
@@ -50,19 +50,19 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel that outlives what is no message at all; Celery's own ends the worker."""
+    """Drops what is no message at all. With Celery's own class it would end the worker."""
 
     QoS = QoS
 
     def _brpop_read(self, **options: Any) -> Any:
-        return outlive(super()._brpop_read, **options)
+        return drop_unreadable(super()._brpop_read, **options)
 
     def _receive(self) -> Any:
-        return outlive(super()._receive)
+        return drop_unreadable(super()._receive)
 
 
-def outlive(read: Callable[..., Any], **options: Any) -> Any:
-    """Reads; by the time that a message turns out to be none, it is off the queue."""
+def drop_unreadable(read: Callable[..., Any], **options: Any) -> Any:
+    """Reads a message; one that cannot be read is dropped. Reading has taken it off the queue by then."""
     try:
         return read(**options)
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -71,13 +71,13 @@ def outlive(read: Callable[..., Any], **options: Any) -> Any:
 
 
 class Transport(redis.Transport):
-    """Redis, whose refusals (full, read-only, not the type of key it should be) are waited out like its absence."""
+    """Redis. If it refuses to write (full, read-only, a key of the wrong type), Celery waits as if it were away."""
 
     Channel = Channel
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
     def establish_connection(self) -> Any:
-        """Connects; and tries whether Redis takes anything, so that Celery's waiting covers that as well."""
+        """Connects and writes a key, so that Celery waits for a Redis that cannot be written to as well."""
         connection = super().establish_connection()
         client = self._avail_channels[-1].client
         client.set(PROBE, 1, ex=60)
@@ -90,20 +90,20 @@ class Transport(redis.Transport):
             if job_id is None:
                 logger.warning("dropped a message that names no job: %.200r", message)
                 return
-            # Written anew: a header of a stranger's could ask Celery for a time limit, a delay or a task to follow.
+            # Written anew: a forged header could ask Celery for a time limit, a delay or another task afterwards.
             message = message_of(job_id)
         super()._deliver(message, queue)
 
 
 class Connection(kombu.Connection):
-    """A connection through that door, whatever the URL says of how Redis is reached."""
+    """A connection that uses this transport, whatever scheme the URL has."""
 
     def get_transport_cls(self) -> type[Transport]:
-        """As kombu asks."""
+        """The class that kombu makes the transport from."""
         return Transport
 
 
 class Amqp(amqp.AMQP):
-    """What the app makes its connections by."""
+    """The part of a Celery app that opens connections."""
 
     Connection = Connection

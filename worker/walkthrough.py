@@ -1,4 +1,4 @@
-"""The article's walk-through: what the three views of single images are taken for, level by level, and the vote."""
+"""The article's walk-through of single images: the answer for each view at each level, and the vote."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from worker.pipeline import predict
 
 
 class Walked(NamedTuple):
-    """One image: its predictions, one a level, or why it has none."""
+    """One image: its predictions, one for each level, or the reason why it has none."""
 
     path: str
     levels: list[Predicted]
@@ -28,11 +28,11 @@ def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings) -> I
 
     Args:
         images: paths of files.
-        recipe: what is done with them.
-        settings: for the device and the limits of an image.
+        recipe: says what is done with them.
+        settings: names the device, and has the limits of an image.
 
     Raises:
-        Refusal: if the model cannot be had.
+        Refusal: if the model or its weights are missing.
     """
     classifier = make_classifier(
         recipe, device=choose_device(settings.device), engine="eager", batch_size=settings.batch_size
@@ -46,7 +46,7 @@ def walk_through(images: Sequence[str], recipe: Recipe, settings: Settings) -> I
 
 
 def _open(path: str, recipe: Recipe, settings: Settings) -> Pixels:
-    # The person at the terminal names the file: no root keeps them in.
+    # The person at the terminal may name any file: the image root does not restrict them.
     file = Path(path).expanduser().absolute()
     settings = settings.model_copy(update={"image_root": Path(file.anchor)})
     return decode(

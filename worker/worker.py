@@ -1,4 +1,4 @@
-"""A worker: one process that does jobs, from the claim to the commit, whatever happens in between."""
+"""A worker: one process that does jobs, from the claim to the commit, and survives what goes wrong in between."""
 
 import faulthandler
 import logging
@@ -26,49 +26,49 @@ logger = logging.getLogger("worker")
 
 T = TypeVar("T")
 
-#: Seconds before a job that this worker cannot do is offered again, to another or to this one, mended.
+#: Seconds until a job that this worker refused is due again: for another worker, or for this one once it is repaired.
 REFUSED_FOR = 60.0
-#: And before one is tried again that failed here for a reason that nobody foresaw.
+#: Seconds until a job that failed with an unforeseen error is due again.
 AGAIN_AFTER = 5.0
-#: Loading a model may take so many times as long as an image: its weights may have to be downloaded first.
+#: Loading a model may take this many times SMOOTHVOTE_STALL, because its weights may have to be downloaded.
 LOADING = 6
-#: Exit code of a process that ends itself because it can do no job any more.
+#: Exit code of a process that ends itself because its device is broken.
 BROKEN = 70
 
 
 class BrokenProcess(Exception):
-    """Nothing can be computed in this process any more. Another, in its place, can."""
+    """This process can compute nothing any more; a new process can."""
 
 
 class Pinned(NamedTuple):
-    """What the first worker of a run loaded, and all others are held to."""
+    """What the first worker of a run loaded. All other workers of the run must load the same."""
 
     weights_sha256: str
     preprocessing: Preprocessing
 
 
 class Computes(Protocol):
-    """What a worker computes with."""
+    """The part of a worker that computes: the model and the images."""
 
     def pinned(self, work: Work) -> Pinned:
-        """What it would do the job with. Raises Refusal if it cannot."""
+        """Loads a job's model and returns what it loaded. Raises Refusal if it cannot."""
 
     def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
-        """Predictions and failures of a job's images, some images at a time."""
+        """Computes a job: yields predictions and failures, some images at a time."""
 
 
 class Worker:
-    """A process that does jobs: a connection to the record, and something to compute with."""
+    """Does jobs in this process, with a connection to the database and something that computes."""
 
     def __init__(self, settings: Settings, compute: Computes) -> None:
         self.settings = settings
         self.compute = compute
         self.engine = connect(settings)
-        # The parent knows its children by these names (worker/request.py).
+        # The parent finds its children's jobs by these names (worker/request.py).
         self.name = f"{settings.worker_name or socket.gethostname()}:{os.getpid()}"
 
     def do(self, job_id: int) -> None:
-        """Claims a job, computes it, and stores what was found; or leaves it as it is if it is not to be done."""
+        """Claims a job, computes it and stores the results. A job that is done, taken or cancelled is left alone."""
         watch, began = Stopwatch(), time.monotonic()
         with watch.on("claim"):
             claim = self._record(lambda: store.claim(self.engine, job_id, worker=self.name, lease=self.settings.lease))
@@ -84,19 +84,20 @@ class Worker:
             except BrokenProcess as error:
                 self._end(claim, error)
             except Exception as error:
-                # A bug, or a machine on which nothing works. It counts: an image alone with it ends as a failure.
+                # A bug, or a machine on which nothing works. The attempt counts; after the last one, the job is split
+                # until the image that causes it is alone, and becomes a failure.
                 logger.exception("job %d: given up", job_id)
                 note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
                 self._record(lambda: store.give_up(self.engine, job_id, worker=self.name, note=note, after=AGAIN_AFTER))
                 return
             if found is None:
-                logger.info("job %d: cancelled, or taken by another, half way", job_id)
+                logger.info("job %d: stopped half way: it was cancelled, or another worker has it", job_id)
                 self._record(lambda: store.hand_back(self.engine, worker=self.name))
                 return
             with watch.on("commit"):
                 stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
-        said = f"{images} images, {len(found.failed)} of them without prediction" if stored else "another was first"
+        said = f"{images} images, {len(found.failed)} without prediction" if stored else "another worker was first"
         took = time.monotonic() - began
         logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
 
@@ -108,11 +109,11 @@ class Worker:
             alive(LOADING * self.settings.stall)
             with watch.on("load"):
                 pinned = self.compute.pinned(work)
-            faulthandler.cancel_dump_traceback_later()  # the record may be away for as long as it likes
+            faulthandler.cancel_dump_traceback_later()  # waiting for the database does not count as a stall
             with watch.on("claim"):
                 self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
             alive(self.settings.stall)
-            # Closed in here: what is left half way still has to come to an end, or be seen to hang.
+            # Closed here, while the stall is watched: threads that are still at work may hang as well.
             with closing(self.compute.found(work, watch)) as parts:
                 for some in parts:
                     if lost.is_set():
@@ -125,7 +126,7 @@ class Worker:
         return all_found
 
     def _record(self, act: Callable[[], T]) -> T:
-        """One transaction with the record, however long it is away: what was computed waits in memory."""
+        """Runs a transaction, and waits for the database if it is away; results wait in memory meanwhile."""
         return outlast(act, logger.warning)
 
     def _refuse(self, claim: Claim, note: str) -> None:
@@ -133,16 +134,16 @@ class Worker:
         self._record(lambda: store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR))
 
     def _end(self, claim: Claim, error: BrokenProcess) -> NoReturn:
-        """Ends this process; the parent starts another in its place.
+        """Gives the job back and ends this process; the parent starts a new one.
 
-        The attempt does not count: a machine whose device is broken for good would spend those of every job there is.
+        The attempt does not count: a machine whose device stays broken would use up the attempts of every job.
         """
         self._refuse(claim, f"its device failed, and its process with it: {one_line(error)}")
-        os._exit(BROKEN)  # and not sys.exit: a broken CUDA context can hang in its own cleaning up
+        os._exit(BROKEN)  # not sys.exit: cleaning up a broken CUDA context can hang
 
     @contextmanager
     def _lease(self, claim: Claim) -> Iterator[threading.Event]:
-        """Holds a claim while it is worked on; sets the event if it is lost, or no longer wanted."""
+        """Renews a job's lease while the block runs. Sets the event if the job was cancelled, or went to another."""
         lost, over = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -166,8 +167,8 @@ class Worker:
 
 
 def alive(stall: float) -> None:
-    """Says that this process gets on; unless it says so again within so many seconds, it is ended, as by a crash.
+    """Starts the watch on this process anew: without another call within ``stall`` seconds, it ends as by a crash.
 
-    By a thread that needs no lock of Python's: a decoder that never returns may hold them all.
+    faulthandler's thread does not need Python's global lock, which a decoder that never returns may hold.
     """
     faulthandler.dump_traceback_later(stall, exit=True, file=sys.__stderr__ or sys.stderr)
