@@ -152,7 +152,7 @@ class Scene:
             return session.scalars(select(func.count()).where(Job.done_at.is_(None))).one()
 
     def done(self) -> dict[int, float]:
-        """When each job was done, in seconds. Leaves out jobs with an image that ends its worker: they take many attempts."""
+        """When each job was done, in seconds; without jobs of images that end workers, which take many attempts."""
         poisoned = {run_id: number % IMAGES for number, run_id in enumerate(self.runs)}
         with reading(self.engine) as session:
             jobs = session.scalars(select(Job).where(Job.done_at.is_not(None))).all()

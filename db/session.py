@@ -52,7 +52,7 @@ def connect(settings: Settings) -> Engine:
         )
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         raise WrongUse(
-            f"the database at {where} is not set up: run `smoothvote db upgrade`, if its name is right: there is no such file"
+            f"the database at {where} is not set up: run `smoothvote db upgrade` to create the file, or correct its name"
         )
     try:
         check_revision(current_revision(engine), where)
@@ -220,6 +220,6 @@ def _leave_read_only(context: ExceptionContext) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # IMMEDIATE: a writer takes the lock first, and waits for it. A transaction that reads first and writes later would
-    # fail at once if another one wrote in between (SQLITE_BUSY_SNAPSHOT), whatever the timeout.
+    # IMMEDIATE: a writer takes the lock before it reads, and waits for it. A transaction that reads first and then writes
+    # would fail at once, whatever the timeout, if another one wrote in between (SQLITE_BUSY_SNAPSHOT).
     connection.exec_driver_sql(connection.get_execution_options().get("smoothvote_begin", "BEGIN IMMEDIATE"))

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
             raise WrongUse(f"{shown}: {scheme} URLs are not allowed here: SMOOTHVOTE_URL_SCHEMES={wanted}{more}")
         if re.match(r"[^/]*//[^/]*:.*@", url):
             raise WrongUse(
-                f"{shown}: a URL must hold no password, because the record keeps it: set the password in the environment of its client"
+                f"{shown}: the record keeps URLs, so a URL must hold no password: give it to the client by environment variables"
             )
         if is_http(url):
             named = HTTP_URL.fullmatch(url)
