@@ -92,7 +92,8 @@ def _tail(heads: int, tosses: int) -> float:
     for number in range(heads):
         ways = ways * (tosses - number) // (number + 1)
         total += ways
-    return total / 2**tosses
+    share: float = total / 2**tosses
+    return share
 
 
 def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired | None:

@@ -235,9 +235,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(engine: Engine) -> N
     run_id = record(engine, [1, 2])
     assert refusal(engine, run_id, run_id) == f"{run_id} is both runs: name two; `smoothvote runs` lists them"
     apart = record(engine, [1, 2], recipe=make_recipe(model="efficientnet_lite0", levels=(0.5,)))
-    assert "share no level: 0, 0.25 and 0.5; run one of them at the other's --levels" in refusal(
-        engine, run_id, apart
-    )
+    assert "share no level: 0, 0.25 and 0.5; run one of them at the other's --levels" in refusal(engine, run_id, apart)
     pets = make_recipe(model="timm/resnet18", levels=LEVELS, classes=("cat", "dog", "hamster"))
     assert "have other classes: the same label is not the same class" in refusal(
         engine, run_id, record(engine, [1, 2], recipe=pets)

@@ -38,7 +38,9 @@ def test_clopper_and_pearsons_interval_is_scipys(hits: int, of: int) -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-@pytest.mark.parametrize(("one", "other"), [(34, 17), (0, 0), (0, 5), (6, 0), (10, 10), (400, 480), (5100, 4900), (5101, 4900)])
+@pytest.mark.parametrize(
+    ("one", "other"), [(34, 17), (0, 0), (0, 5), (6, 0), (10, 10), (400, 480), (5100, 4900), (5101, 4900)]
+)
 def test_mcnemars_p_is_the_binomial_test_of_the_discordant(one: int, other: int) -> None:
     expected = binomtest(one, one + other).pvalue if one + other else 1.0
     assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(expected, abs=1e-12)
