@@ -220,6 +220,6 @@ def _leave_read_only(context: ExceptionContext) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # IMMEDIATE: a writer takes the lock before it reads, and waits for it. A transaction that reads first and then writes
-    # would fail at once, whatever the timeout, if another one wrote in between (SQLITE_BUSY_SNAPSHOT).
+    # IMMEDIATE: a writer takes the lock before it reads, and waits for it. A transaction that reads first would fail at
+    # once, whatever the timeout, if another one wrote before it does (SQLITE_BUSY_SNAPSHOT).
     connection.exec_driver_sql(connection.get_execution_options().get("smoothvote_begin", "BEGIN IMMEDIATE"))
