@@ -35,7 +35,7 @@ class View(NamedTuple):
 #: By name; a view that reads another one comes after it.
 VIEWS = {
     "outcomes": View(
-        "an image at a level: what each view said, the vote, and what became of it",
+        "an image at a level: the label of each view, the vote and its outcome",
         f"""
 SELECT p.run_id, r.name AS run_name, p.level, i.path, i.label,
        p.label_ns, p.confidence_ns, p.label_ss, p.confidence_ss, p.label_ds, p.confidence_ds, p.label_maj,
@@ -71,7 +71,7 @@ FROM outcomes o GROUP BY run_id, run_name, level
 """,
     ),
     "agreement": View(
-        "a level of a run, and how many views agree: how many images, and how many of them are right",
+        "a number of views that agree, at a level of a run: how many images, and how many of them are right",
         """
 SELECT run_id, run_name, level, votes, count(*) AS images, count(label) AS labelled,
        sum(CASE WHEN label_ns = label THEN 1 ELSE 0 END) AS right_ns,
@@ -100,7 +100,7 @@ FROM outcomes WHERE outcome = 'wrong' GROUP BY run_id, run_name, level, label, l
 """,
     ),
     "failures_by_code": View(
-        "a reason why images of a run have no prediction: how many, and what was said of one of them",
+        "a code of failures in a run: how many images, and the message of one of them",
         f"""
 SELECT f.run_id, r.name AS run_name, {_sql(without_prediction(_FAILURE.code))} AS outcome,
        f.code, count(*) AS images, min(f.message) AS message
@@ -108,7 +108,7 @@ FROM failures f JOIN runs r ON r.id = f.run_id GROUP BY f.run_id, r.name, f.code
 """,
     ),
     "progress": View(
-        "a run: how far it has come",
+        "a run: its progress",
         f"""
 SELECT r.id AS run_id, r.name AS run_name, d.name AS dataset, d.size AS expected,
        coalesce(j.done, 0) AS done, d.size - coalesce(j.done, 0) AS pending,

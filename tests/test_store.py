@@ -1,4 +1,4 @@
-"""Datasets, runs and results in the database: recorded once, whoever comes twice or at the same time."""
+"""Datasets, runs and results in the database: recorded once, however many submit or finish at the same time."""
 
 import threading
 import time
