@@ -1,6 +1,10 @@
 """The axis of a run: what its levels measure. A run records it, so that a report names levels without a worker."""
 
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple
+
+#: What is done to the images: chance, a fixed change, or a change that somebody makes to deceive the model.
+Kind = Literal["noise", "corruption", "attack"]
 
 
 class Axis(NamedTuple):
@@ -12,10 +16,21 @@ class Axis(NamedTuple):
     title: str
     #: What the value is measured in; empty if it has no unit.
     unit: str = ""
+    #: A level that is a whole number of such parts is written as a fraction: 255 writes 0.00392157 as 1/255.
+    parts: int = 1
+    #: Decides what a report says. Runs that were recorded before axes had kinds are of noise.
+    kind: Kind = "noise"
 
     def at(self, level: float) -> str:
-        """One level, such as ``σ = 0.25``."""
-        return f"{self.symbol} = {level:g}"
+        """One level, such as ``σ = 0.25`` or ``ε = 1/255``."""
+        return f"{self.symbol} = {self.number(level)}"
+
+    def number(self, level: float) -> str:
+        """A level without its symbol, such as ``0.25`` or ``1/255``."""
+        whole = round(level * self.parts)
+        if self.parts > 1 and 0 < whole < self.parts and math.isclose(whole / self.parts, level, rel_tol=1e-6):
+            return f"{whole}/{self.parts}"
+        return f"{level:g}"
 
     @property
     def label(self) -> str:

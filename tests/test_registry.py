@@ -64,6 +64,17 @@ def test_a_level_is_written_with_its_symbol() -> None:
     assert Axis("severity", "severity").at(3) == "severity = 3"
 
 
+def test_a_whole_number_of_parts_is_written_as_a_fraction_and_any_other_level_as_it_is() -> None:
+    axis = Axis("ε", "attack size", parts=255)
+    assert [axis.at(level) for level in (0, 1 / 255, 4 / 255)] == ["ε = 0", "ε = 1/255", "ε = 4/255"]
+    assert [axis.number(level) for level in (0.01, 1.0, 2.0)] == ["0.01", "1", "2"]
+    assert NOISE.number(1 / 255) == "0.00392157"
+
+
+def test_an_axis_that_was_recorded_without_a_kind_is_of_noise() -> None:
+    assert Axis(**{"symbol": "ε", "title": "attack strength", "unit": ""}).kind == "noise"
+
+
 def test_an_axis_is_labelled_by_title_symbol_and_unit() -> None:
     assert NOISE.label == "noise level σ (standard deviation of pixels in [0, 1])"
     assert Axis("ε", "attack strength").label == "attack strength ε"

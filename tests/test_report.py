@@ -156,7 +156,9 @@ def test_sigma_is_the_name_of_gaussian_noise_alone(found: Report) -> None:
     shown = document(foggy)
     assert as_text(shown, "csv").startswith("level,expected,")
     assert [level.get("sigma", "none") for level in shown.data["levels"]] == ["none"] * 2
-    assert shown.data["run"]["axis"] == {"symbol": "severity", "title": "severity", "unit": ""}
+    assert shown.data["run"]["axis"] == {
+        "symbol": "severity", "title": "severity", "unit": "", "parts": 1, "kind": "noise",
+    }  # fmt: skip
     assert ", fog on images" in shown.headline[0]
     assert "at severity = 0 (" in shown.verdict
     assert "σ" not in as_text(shown, detail=True)
