@@ -1,4 +1,4 @@
-"""A classifier that runs out of memory, which here is really exhausted, or whose device breaks."""
+"""A classifier that runs out of memory (the tests really exhaust it), or whose device breaks."""
 
 import logging
 import multiprocessing
@@ -25,13 +25,13 @@ MB = 2**20
 
 
 class Hungry(nn.Module):
-    """Takes 64 MB a view, and remembers with how many views it was called."""
+    """Takes 64 MB for each view, and remembers the number of views of each call."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tried: list[int] = []
 
-    def started_over(self) -> list[int]:
+    def tried_so_far(self) -> list[int]:
         tried, self.tried = self.tried, []
         return tried
 
@@ -42,7 +42,7 @@ class Hungry(nn.Module):
 
 
 class Failing(nn.Module):
-    """Raises errors, one a call, and then works."""
+    """Raises one error in each call, until none is left; then it works."""
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def views(count: int) -> torch.Tensor:
 
 @contextmanager
 def memory_left(megabytes: int) -> Iterator[None]:
-    """This process gets so much more memory, and then none."""
+    """Limits this process to so much more memory than it has."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + megabytes * MB, most))
@@ -91,7 +91,7 @@ def warnings_logged() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[ProcessPoolExecutor]:
-    """A process whose memory may be limited: the tests' own goes on without."""
+    """Another process, because a limit of memory would hit all tests in this one."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
 
@@ -108,19 +108,19 @@ def go_short_and_recover() -> Recovery:
     network = Hungry()
     made = classifier(network, batch_size=8)
     expected = made.predict(views(20))
-    network.started_over()
+    network.tried_so_far()
     with warnings_logged() as said:
-        with memory_left(400):  # 8 views want 512 MB, 4 want 256
+        with memory_left(400):  # 8 views take 512 MB, 4 take 256
             found = made.predict(views(20))
-            short = network.started_over()
+            short = network.tried_so_far()
             made.predict(views(4 * GROW_AFTER))
-            still_short = network.started_over()
+            still_short = network.tried_so_far()
         made.predict(views(4 * GROW_AFTER + 8))
     same = found.labels.equal(expected.labels) and found.confidences.allclose(expected.confidences)
     return Recovery(same, said, short, still_short, afterwards=network.tried)
 
 
-def test_out_of_memory_halves_the_batch_and_changes_no_label(process: ProcessPoolExecutor) -> None:
+def test_running_out_of_memory_halves_the_batch_and_changes_no_label(process: ProcessPoolExecutor) -> None:
     recovery = process.submit(go_short_and_recover).result()
     assert recovery.same
     assert recovery.said == ["out of memory at 8 views a pass: going on with 4"]
@@ -133,7 +133,7 @@ def starve() -> tuple[str, list[str], list[int]]:
     network = Hungry()
     made = classifier(network, batch_size=5)
     made.predict(views(5))
-    network.started_over()
+    network.tried_so_far()
     with warnings_logged() as said, memory_left(40), pytest.raises(Refusal) as refused:
         made.predict(views(5))
     return str(refused.value), said, network.tried
@@ -155,7 +155,7 @@ def starve_before_the_network() -> tuple[int, list[str]]:
     return count, said
 
 
-def test_the_batch_itself_may_be_what_memory_does_not_hold(process: ProcessPoolExecutor) -> None:
+def test_a_batch_that_memory_does_not_hold_is_halved_too(process: ProcessPoolExecutor) -> None:
     count, said = process.submit(starve_before_the_network).result()
     assert count == 8
     assert said[0] == "out of memory at 8 views a pass: going on with 4"
@@ -174,19 +174,19 @@ def test_the_batch_itself_may_be_what_memory_does_not_hold(process: ProcessPoolE
         MemoryError(),
     ],
 )
-def test_however_a_device_says_that_its_memory_is_full_half_as_many_views_are_tried(error: Exception) -> None:
+def test_each_message_about_full_memory_halves_the_batch(error: Exception) -> None:
     network = Failing(error)
     assert len(classifier(network, batch_size=6).predict(views(6)).labels) == 6
     assert network.tried == [6, 3, 3]
 
 
-def test_every_forward_pass_has_the_same_shape_after_running_out_of_memory_too() -> None:
+def test_after_running_out_of_memory_all_forward_passes_have_one_shape_again() -> None:
     network = Failing(MemoryError())
     classifier(network, batch_size=7).predict(views(7))
     assert network.tried == [7, 3, 3, 3]
 
 
-def test_the_configured_size_is_reached_again_and_never_exceeded() -> None:
+def test_the_batch_grows_back_to_the_configured_size_and_no_further() -> None:
     network = Failing(MemoryError(), MemoryError())
     made = classifier(network, batch_size=7)
     made.predict(views(7 * GROW_AFTER + 7))  # 64 passes of 1 view, of 2, and of 4
@@ -195,7 +195,7 @@ def test_the_configured_size_is_reached_again_and_never_exceeded() -> None:
     assert made.batch_size == 7
 
 
-def test_running_out_again_when_growing_is_not_worth_another_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_running_out_of_memory_again_while_growing_is_not_logged_again(caplog: pytest.LogCaptureFixture) -> None:
     network = Failing(MemoryError())
     made = classifier(network, batch_size=4)
     made.predict(views(2 * GROW_AFTER))
@@ -216,13 +216,13 @@ def test_running_out_again_when_growing_is_not_worth_another_line(caplog: pytest
         RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(…)`"),
     ],
 )
-def test_a_broken_device_is_told_from_all_else(error: Exception) -> None:
+def test_each_error_of_a_broken_device_is_recognised(error: Exception) -> None:
     with pytest.raises(DeviceLost) as lost:
         classifier(Failing(error), batch_size=2).predict(views(2))
     assert str(lost.value) == f"cpu: {str(error).splitlines()[0]}"
 
 
-def test_onednn_is_broken_for_good_only_after_memory_ran_out() -> None:
+def test_an_error_of_onednn_means_a_broken_device_only_after_memory_ran_out() -> None:
     error = RuntimeError("could not create a primitive")
     with pytest.raises(RuntimeError, match="could not create a primitive"):
         classifier(Failing(error), batch_size=2).predict(views(2))
@@ -230,12 +230,12 @@ def test_onednn_is_broken_for_good_only_after_memory_ran_out() -> None:
         classifier(Failing(MemoryError(), error), batch_size=2).predict(views(2))
 
 
-def test_a_device_that_the_build_does_not_know_is_refused_since_another_process_would_not_help() -> None:
+def test_a_device_that_this_pytorch_does_not_support_is_refused() -> None:
     error = torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device")
     with pytest.raises(Refusal, match="cpu cannot run this model: CUDA error: no kernel image"):
         classifier(Failing(error), batch_size=2).predict(views(2))
 
 
-def test_an_error_of_the_networks_own_stays_what_it_is() -> None:
+def test_an_error_of_the_network_itself_passes_unchanged() -> None:
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         classifier(Failing(RuntimeError("mat1 and mat2 shapes cannot be multiplied")), batch_size=2).predict(views(2))

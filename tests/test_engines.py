@@ -6,6 +6,7 @@ import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,13 +40,18 @@ def network() -> nn.Module:
     return Normalised(small.eval().requires_grad_(False), PLAIN)
 
 
+@pytest.fixture(scope="module")
+def converted(network: nn.Module) -> Any:
+    return convert(network, 16, None)
+
+
 @pytest.fixture
 def views() -> torch.Tensor:
     return torch.rand(12, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
 class Blunt:
-    """An engine that is wrong by so much about the first class."""
+    """An engine whose logit of the first class is wrong by a given amount."""
 
     name = "blunt"
 
@@ -61,13 +67,13 @@ class Blunt:
 # -- OpenVINO ----------------------------------------------------------------------------------------------------
 
 
-def test_openvino_gives_the_logits_of_eager_fp32(network: nn.Module, views: torch.Tensor) -> None:
-    engine = OpenVino(convert(network, 16, None), "f32", lanes=2, threads=2)
+def test_openvino_gives_the_logits_of_eager_fp32(network: nn.Module, converted: Any, views: torch.Tensor) -> None:
+    engine = OpenVino(converted, "f32", lanes=2, threads=2)
     assert torch.allclose(engine.logits(views), Eager(network, CPU).logits(views), atol=1e-4)
 
 
-def test_an_answer_hangs_neither_on_the_lane_nor_on_the_other_views(network: nn.Module, views: torch.Tensor) -> None:
-    engine = OpenVino(convert(network, 16, None), "f32", lanes=2, threads=2)
+def test_an_answer_depends_neither_on_the_lane_nor_on_the_other_views(converted: Any, views: torch.Tensor) -> None:
+    engine = OpenVino(converted, "f32", lanes=2, threads=2)
     alone = engine.logits(torch.cat([views[:1], torch.zeros(11, 3, 16, 16)]))[0]
     start = threading.Barrier(2, timeout=60)
 
@@ -78,8 +84,8 @@ def test_an_answer_hangs_neither_on_the_lane_nor_on_the_other_views(network: nn.
     assert all(found.equal(alone) for found in spread(ask, range(2), lanes=2, threads=1))
 
 
-def test_nobody_is_told_of_a_conversion(tmp_path: Path) -> None:
-    # OpenVINO comes with a package that sends its makers what is converted, and keeps an identity in the home for it.
+def test_a_conversion_is_reported_to_nobody(tmp_path: Path) -> None:
+    # OpenVINO's telemetry package reports each conversion to Intel, and keeps an identity for that in the home folder.
     code = (
         "import torch; from pathlib import Path; from worker.engines import *; "
         "fit = Preprocessing(8, 8, 'bilinear', False, (0, 0, 0), (1, 1, 1)); "
@@ -95,11 +101,10 @@ def test_nobody_is_told_of_a_conversion(tmp_path: Path) -> None:
     assert not list(home.rglob("*openvino*"))
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells what a thread is bound to")
-def test_no_thread_is_bound_to_a_core_which_other_workers_would_be_bound_to_as_well(
-    network: nn.Module, views: torch.Tensor
-) -> None:
-    engine = OpenVino(convert(network, 16, None), "f32", lanes=2, threads=2)
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells which cores a thread may use")
+def test_no_thread_is_bound_to_a_core(converted: Any, views: torch.Tensor) -> None:
+    # Every worker would bind its threads to the same cores.
+    engine = OpenVino(converted, "f32", lanes=2, threads=2)
     engine.logits(views)
     over = threading.Event()
 
@@ -116,57 +121,57 @@ def test_no_thread_is_bound_to_a_core_which_other_workers_would_be_bound_to_as_w
     assert seen == {frozenset(os.sched_getaffinity(0))}
 
 
-def test_a_converted_model_is_kept_and_taken_again(
+def test_a_converted_model_is_kept_and_read_again(
     network: nn.Module, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tmp_path / "engines" / "model.xml"
     before = OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views)
     assert sorted(path.name for path in kept.parent.iterdir()) == ["model.bin", "model.sha256", "model.xml"]
-    monkeypatch.delattr(openvino(), "convert_model")  # so it can only come from there
+    monkeypatch.delattr(openvino(), "convert_model")  # so that it can only come from the file
     assert OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views).equal(before)
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".bin", ".sha256"])
-def test_a_kept_model_that_is_damaged_is_made_anew(
+def test_a_damaged_converted_model_is_converted_again(
     network: nn.Module, views: torch.Tensor, tmp_path: Path, suffix: str
 ) -> None:
     kept = tmp_path / "model.xml"
     right = OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views)
     file = kept.with_suffix(suffix)
     whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))  # as a power cut leaves it
+    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))  # as after a power cut
     assert OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views).equal(right)
     assert file.read_bytes() != whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
 
 
-def test_where_nothing_can_be_kept_it_works_all_the_same(network: nn.Module, tmp_path: Path) -> None:
+def test_a_model_is_converted_even_if_it_cannot_be_kept(network: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert convert(network, 16, tmp_path / "file" / "model.xml")
 
 
-# -- exact -------------------------------------------------------------------------------------------------------
+# -- the cascade -------------------------------------------------------------------------------------------------------
 
 
-def test_the_bound_is_measured_in_the_errors_of_margins() -> None:
-    # The first label's margin over the second is 0.3 too large, and over the third right: √(0.3² / 2) · 6.
+def test_a_bound_is_six_times_the_root_mean_square_of_the_margins_errors() -> None:
+    # The margin of the first label over the second is 0.3 too large, that over the third is right: 6 · √(0.3² / 2).
     expected = torch.tensor([[2.0, 1.0, 0.0]])
     found = torch.tensor([[2.0, 0.7, 0.0]])
     assert bound_of(found, expected) == pytest.approx(SAFETY * (0.09 / 2) ** 0.5, abs=1e-6)
 
 
-def test_an_error_that_all_labels_share_moves_none_and_no_bound_is_nothing() -> None:
+def test_an_error_that_all_logits_share_gives_the_smallest_bound() -> None:
     expected = torch.tensor([[2.0, 1.0, 0.0]])
     assert bound_of(expected + 5, expected) == SMALLEST
 
 
-def test_an_engine_that_overflowed_once_decides_nothing() -> None:
+def test_an_engine_that_overflowed_once_gets_an_infinite_bound() -> None:
     expected = torch.tensor([[2.0, 1.0, 0.0], [1.0, 0.0, 2.0]])
     found = expected.clone()
     found[0, :2] = torch.inf
     assert bound_of(found, expected) == torch.inf
 
 
-def test_one_class_leaves_nothing_to_decide() -> None:
+def test_with_one_class_no_view_is_close() -> None:
     only = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
     plain = Eager(Normalised(only, PLAIN), CPU)
     classifier = Classifier(PLAIN, "0" * 64, [Stage(plain, 1.0)], plain, device=CPU, batch_size=4)
@@ -175,7 +180,7 @@ def test_one_class_leaves_nothing_to_decide() -> None:
     assert answers.labels.tolist() == [0] * 5
 
 
-def test_measuring_takes_smaller_passes_where_memory_is_short(network: nn.Module, views: torch.Tensor) -> None:
+def test_a_bound_is_measured_in_smaller_passes_if_memory_is_short(network: nn.Module, views: torch.Tensor) -> None:
     plain, tried = Eager(network, CPU), []
 
     class Short:
@@ -191,7 +196,7 @@ def test_measuring_takes_smaller_passes_where_memory_is_short(network: nn.Module
     assert tried == [20, 10, 5, 2, 2, 2, 2, 2, 2]
 
 
-def test_the_sample_has_the_spectrum_of_photographs() -> None:
+def test_the_made_up_photographs_have_the_spectrum_of_real_ones() -> None:
     image = photograph_like(128, torch.Generator().manual_seed(0)).mean(dim=2)
     assert image.shape == (128, 128)
     amplitude = torch.fft.rfft2(image - image.mean()).abs()
@@ -200,12 +205,12 @@ def test_the_sample_has_the_spectrum_of_photographs() -> None:
     assert 2.5 < low / high < 6.5
 
 
-def test_what_is_close_is_asked_again_and_what_is_not_is_not(network: nn.Module, views: torch.Tensor) -> None:
+def test_only_close_views_go_to_the_next_stage(network: nn.Module, views: torch.Tensor) -> None:
     plain = Eager(network, CPU)
     truth = plain.logits(views)
     blunt = Blunt(plain, 0.6)
     changed = blunt.logits(views).argmax(1) != truth.argmax(1)
-    assert changed.any()  # else this would test nothing
+    assert changed.any()  # otherwise this would test nothing
 
     def answers(bound: float) -> tuple[torch.Tensor, Classifier]:
         cascade = [Stage(blunt, bound), Stage(plain, 0)]
@@ -219,7 +224,7 @@ def test_what_is_close_is_asked_again_and_what_is_not_is_not(network: nn.Module,
     assert not answers(0)[0].equal(truth.argmax(1))
 
 
-def test_what_half_precision_made_an_infinity_of_is_not_decided(network: nn.Module, views: torch.Tensor) -> None:
+def test_logits_that_overflowed_go_to_the_next_stage(network: nn.Module, views: torch.Tensor) -> None:
     plain = Eager(network, CPU)
     cascade = [Stage(Blunt(plain, float("inf")), 0.05), Stage(plain, 0)]
     answers = Classifier(PLAIN, "0" * 64, cascade, plain, device=CPU, batch_size=12).predict(views)
@@ -227,7 +232,7 @@ def test_what_half_precision_made_an_infinity_of_is_not_decided(network: nn.Modu
     assert answers.confidences.isfinite().all()
 
 
-# -- which one ---------------------------------------------------------------------------------------------------
+# -- which engines ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -245,78 +250,86 @@ def checkpoint(tmp_path: Path) -> Recipe:
     )  # fmt: skip
 
 
-def names(recipe: Recipe, engine: str = "auto", **given: object) -> list[str]:
-    return [one.engine.name for one in make_classifier(recipe, device="cpu", engine=engine, **given).cascade]  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keeps the converted checkpoint for the tests below, because a conversion takes seconds."""
+    return tmp_path_factory.mktemp("home")
 
 
-def test_on_a_cpu_openvino_answers_and_with_amx_in_bfloat16_first(
-    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch
+def names(recipe: Recipe, home: Path, engine: str = "auto") -> list[str]:
+    return [stage.engine.name for stage in make_classifier(recipe, device="cpu", engine=engine, home=home).cascade]
+
+
+def test_on_a_cpu_openvino_answers_and_with_amx_bfloat16_answers_first(
+    checkpoint: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "native_bf16", lambda: True)
     monkeypatch.setattr(assembly, "fast_bf16", lambda: False)
-    assert names(checkpoint) == ["openvino f32"]
+    assert names(checkpoint, home) == ["openvino f32"]
     monkeypatch.setattr(assembly, "fast_bf16", lambda: True)
-    assert names(checkpoint) == ["openvino bf16", "openvino f32"]
-    assert names(checkpoint.model_copy(update={"precision": "bf16"})) == ["openvino bf16"]
-    assert names(checkpoint, "eager") == ["eager f32"]
+    assert names(checkpoint, home) == ["openvino bf16", "openvino f32"]
+    assert names(checkpoint.model_copy(update={"precision": "bf16"}), home) == ["openvino bf16"]
+    assert names(checkpoint, home, "eager") == ["eager f32"]
 
 
-def test_a_cpu_without_bfloat16_computes_it_eagerly_and_never_float32_in_its_name(
-    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch
+def test_on_a_cpu_without_bfloat16_only_eager_pytorch_computes_it(
+    checkpoint: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "native_bf16", lambda: False)
     low = checkpoint.model_copy(update={"precision": "bf16"})
-    assert names(low) == ["eager bf16"]
+    assert names(low, home) == ["eager bf16"]
     with pytest.raises(Refusal, match="does not compute in bfloat16 on this CPU"):
-        names(low, "openvino")
+        names(low, home, "openvino")
 
 
-def test_without_openvino_it_is_eager(checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openvino_the_engine_is_eager(checkpoint: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "find_spec", lambda name: None)
-    assert names(checkpoint) == ["eager f32"]
-    assert names(checkpoint.model_copy(update={"precision": "bf16"})) == ["eager bf16"]
+    assert names(checkpoint, home) == ["eager f32"]
+    assert names(checkpoint.model_copy(update={"precision": "bf16"}), home) == ["eager bf16"]
     with pytest.raises(Refusal, match=r"pip install 'smoothvote\[openvino\]'"):
-        names(checkpoint, "openvino")
+        names(checkpoint, home, "openvino")
 
 
-def test_a_model_that_openvino_cannot_take_runs_eagerly_and_says_so(
-    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_model_that_openvino_cannot_convert_runs_eagerly_and_the_log_says_so(
+    checkpoint: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("data-dependent control flow\nand a page of it")
 
     monkeypatch.setattr(assembly, "convert", refuse)
-    assert names(checkpoint) == ["eager f32"]
+    assert names(checkpoint, home) == ["eager f32"]
     assert "runs eagerly: data-dependent control flow" in caplog.text
     with pytest.raises(Refusal, match=r"cannot run .*: data-dependent control flow"):
-        names(checkpoint, "openvino")
+        names(checkpoint, home, "openvino")
 
 
-def test_an_engine_that_takes_a_model_and_cannot_run_it_is_not_asked(
-    checkpoint: Recipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_engine_that_converts_a_model_but_cannot_run_it_is_left_out(
+    checkpoint: Recipe, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("no such primitive")
 
     monkeypatch.setattr(OpenVino, "logits", refuse)
-    assert names(checkpoint) == ["eager f32"]
+    assert names(checkpoint, home) == ["eager f32"]
     assert "openvino f32 cannot run" in caplog.text
     with pytest.raises(Refusal, match=r"openvino cannot run .*: no such primitive"):
-        names(checkpoint, "openvino")
+        names(checkpoint, home, "openvino")
 
 
-def test_bounds_hang_on_the_model_and_not_on_the_levels_of_the_run_that_came_first(checkpoint: Recipe) -> None:
+def test_bounds_depend_on_the_model_and_not_on_the_levels_of_a_run(checkpoint: Recipe, home: Path) -> None:
     calm, noisy = (checkpoint.model_copy(update={"levels": levels}) for levels in ((0.0, 0.1), (2.0, 3.0)))
     assert (
         calm.classifier_key()
         == noisy.classifier_key()
         != checkpoint.model_copy(update={"levels": (0.0,)}).classifier_key()
     )
-    bounds = [[one.bound for one in make_classifier(recipe, device="cpu").cascade] for recipe in (calm, noisy)]
+    bounds = [
+        [one.bound for one in make_classifier(recipe, device="cpu", home=home).cascade] for recipe in (calm, noisy)
+    ]
     assert bounds[0] == bounds[1]
 
 
-def test_a_pass_is_made_of_whole_images_or_of_equal_parts_of_one(checkpoint: Recipe) -> None:
+def test_a_forward_pass_holds_whole_images_or_an_equal_part_of_one(checkpoint: Recipe) -> None:
     def size(levels: int, batch_size: int | None) -> int:
         recipe = make_recipe(**checkpoint.content() | {"levels": [level / 100 for level in range(levels)]})
         return make_classifier(recipe, device="cpu", engine="eager", batch_size=batch_size).batch_size
@@ -334,12 +347,12 @@ def test_compiled_gives_the_labels_of_eager_fp32(network: nn.Module, views: torc
     assert torch.allclose(Compiled(network, CPU).logits(views), Eager(network, CPU).logits(views), atol=1e-4)
 
 
-def test_on_photographs_every_label_is_that_of_eager_fp32_on_the_plain_way(
+def test_on_photographs_every_label_is_that_of_eager_fp32_on_plain_views(
     photographs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = make_recipe(model="efficientnet_lite0")
     images = [decode(file.read_bytes(), grayscale="convert", max_pixels=10**8) for file in photographs[:3]]
-    monkeypatch.setattr(assembly, "fast_bf16", lambda: True)  # the longest way there is
+    monkeypatch.setattr(assembly, "fast_bf16", lambda: True)  # the longest cascade there is
     classifier = make_classifier(recipe, device="cpu")
     found = predict([(at, lambda pixels=pixels: pixels) for at, pixels in enumerate(images)], recipe, classifier)  # type: ignore[misc]
     rows = [(row.label_ns, row.label_ss, row.label_ds) for some in found for row in some.predicted]

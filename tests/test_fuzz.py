@@ -1,4 +1,4 @@
-"""benchmarks/fuzz.py in short, and whether it would notice."""
+"""benchmarks/fuzz.py with few cases, and proofs that it notices deaths, hangs and errors."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def script(text: str, *words: str | Path, code: int = 0, **env: str) -> str:
     return python("-c", textwrap.dedent(text), *words, code=code, **env).stdout
 
 
-def test_broken_images_end_as_rows_or_as_one_coded_failure(tmp_path: Path) -> None:
+def test_each_broken_image_ends_as_rows_or_as_one_coded_failure(tmp_path: Path) -> None:
     words = ("--cases", "300", "--seed", "1", "--json", tmp_path / "ends.json")
     said = python("-m", "benchmarks.fuzz", *words).stdout.splitlines()
     ends = json.loads((tmp_path / "ends.json").read_text())
@@ -38,7 +38,7 @@ def test_broken_images_end_as_rows_or_as_one_coded_failure(tmp_path: Path) -> No
     assert [line.split("│")[2].strip() for line in said if "│" in line] == ["50"] * 6 + ["300"]
 
 
-def test_a_seed_is_the_same_bytes_wherever_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_gives_the_same_cases_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT)
     from benchmarks.fuzz import make_case, photographs
 
@@ -54,7 +54,7 @@ def test_a_seed_is_the_same_bytes_wherever_it_is_drawn(monkeypatch: pytest.Monke
     assert script(elsewhere, PYTHONHASHSEED="5").strip() == hashlib.sha256(b"".join(first)).hexdigest()
 
 
-def test_a_death_a_hang_and_an_error_are_noticed_and_are_one_cases_each() -> None:
+def test_a_death_and_a_hang_are_noticed_and_cost_one_case_each() -> None:
     ends = """
         import os, signal, time
         from benchmarks.fuzz import run
@@ -82,7 +82,7 @@ def test_a_death_a_hang_and_an_error_are_noticed_and_are_one_cases_each() -> Non
     ]
 
 
-def test_a_bad_case_fails_the_command_and_its_bytes_are_kept(tmp_path: Path) -> None:
+def test_a_bad_case_fails_the_command_which_keeps_its_bytes(tmp_path: Path) -> None:
     fuzzed = """
         import os, signal, sys
         from benchmarks import fuzz

@@ -1,4 +1,4 @@
-"""The whole worker on a GPU. Skipped where there is none: then nothing here has been tried."""
+"""The whole worker on a GPU. Skipped on a machine without one, where the GPU's code is not tested."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,9 @@ from worker.images import Pixels
 from worker.pipeline import predict
 from worker.views import draw_views, plain_views
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: the GPU paths are not run")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device here: the code for GPUs is not tested"
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_views_on_the_gpu_are_those_of_the_cpu(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("precision", ["exact", "bf16"])
-def test_every_image_has_its_rows_and_exact_ones_the_labels_of_fp32(recipe: Recipe, precision: str) -> None:
+def test_every_image_has_its_rows_and_exact_rows_have_the_labels_of_fp32(recipe: Recipe, precision: str) -> None:
     wanted = recipe.model_copy(update={"precision": precision})
     classifier = make_classifier(wanted, device="cuda:0")
     rows = [row for found in predict(sources(40), wanted, classifier) for row in found.predicted]
@@ -61,14 +63,14 @@ def test_every_image_has_its_rows_and_exact_ones_the_labels_of_fp32(recipe: Reci
         assert classifier.asked["eager f32"] < classifier.asked["eager f16"]
 
 
-def test_answers_do_not_hang_on_what_else_is_in_the_batch(recipe: Recipe) -> None:
+def test_answers_do_not_depend_on_the_other_images_of_a_batch(recipe: Recipe) -> None:
     classifier = make_classifier(recipe, device="cuda:0")
     together = [row for found in predict(sources(40), recipe, classifier) for row in found.predicted]
     alone = [row for found in predict(sources(40)[7:8], recipe, classifier) for row in found.predicted]
     assert alone == [row for row in together if row.image_id == 7]
 
 
-def test_no_memory_is_kept_from_run_to_run(recipe: Recipe, tmp_path: Path) -> None:
+def test_the_gpus_memory_does_not_grow_from_run_to_run(recipe: Recipe, tmp_path: Path) -> None:
     classifier = make_classifier(recipe, device="cuda:0")
     for _ in range(2):
         list(predict(sources(40), recipe, classifier))

@@ -1,4 +1,4 @@
-"""Lanes: groups of images side by side, in order, within bounds."""
+"""Lanes work side by side, in order, and take a bounded number of items ahead."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ import torch
 from worker.lanes import batched, spread
 
 
-def test_results_come_in_the_order_of_the_items_whoever_is_ready_first() -> None:
+def test_results_come_in_the_order_of_the_items_whichever_is_ready_first() -> None:
     def slower_first(number: int) -> int:
         time.sleep(0.02 / (number + 1))
         return number * number
@@ -18,12 +18,12 @@ def test_results_come_in_the_order_of_the_items_whoever_is_ready_first() -> None
     assert list(spread(slower_first, range(9), lanes=3, threads=1)) == [n * n for n in range(9)]
 
 
-def test_items_are_worked_on_side_by_side() -> None:
-    both = threading.Barrier(2, timeout=30)  # one alone would wait for ever
+def test_lanes_work_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=30)  # one lane alone would wait until the timeout
     assert len(list(spread(lambda _: both.wait(), range(4), lanes=2, threads=1))) == 4
 
 
-def test_no_more_is_taken_than_two_items_a_lane_ahead() -> None:
+def test_at_most_two_items_a_lane_are_taken_ahead() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -38,7 +38,7 @@ def test_no_more_is_taken_than_two_items_a_lane_ahead() -> None:
     assert len(taken) == 5
 
 
-def test_what_fails_in_a_lane_fails_here_and_ends_the_rest() -> None:
+def test_an_error_in_a_lane_is_raised_by_the_caller_and_ends_the_other_lanes() -> None:
     begun: list[int] = []
 
     def fail(number: int) -> None:
@@ -51,11 +51,11 @@ def test_what_fails_in_a_lane_fails_here_and_ends_the_rest() -> None:
     assert not any(thread.name.startswith("lane") for thread in threading.enumerate())
 
 
-def test_a_lane_has_the_threads_it_is_given_and_leaves_those_of_others() -> None:
+def test_a_lane_has_the_threads_it_is_given_and_the_caller_keeps_its_own() -> None:
     before = torch.get_num_threads()
     assert set(spread(lambda _: torch.get_num_threads(), range(4), lanes=2, threads=1)) == {1}
     assert torch.get_num_threads() == before
 
 
-def test_the_last_group_is_what_is_left() -> None:
+def test_the_last_group_holds_the_rest() -> None:
     assert list(batched("abcde", 2)) == [("a", "b"), ("c", "d"), ("e",)]

@@ -1,4 +1,4 @@
-"""A worker's process stays as it is: the soak of benchmarks/, made short."""
+"""A worker process leaks nothing: benchmarks/soak.py with fewer jobs."""
 
 import json
 import subprocess
@@ -22,19 +22,19 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-def test_hundreds_of_jobs_leave_no_file_and_no_thread_behind(soaked: dict[str, Any]) -> None:
+def test_hundreds_of_jobs_leave_no_open_file_and_no_thread(soaked: dict[str, Any]) -> None:
     first, *_, last = soaked["readings"]
     assert (first["jobs"], last["jobs"]) == (100, JOBS)
     for name in ("files", "threads", "python_threads"):
         assert last[name] == first[name], name
 
 
-def test_hundreds_of_jobs_leave_memory_as_it_was(soaked: dict[str, Any]) -> None:
+def test_hundreds_of_jobs_take_no_more_memory_than_the_first_hundred(soaked: dict[str, Any]) -> None:
     first, *_, last = soaked["readings"]
     assert last["resident"] - first["resident"] <= 16 * 2**20
 
 
-def test_they_were_done_bad_images_and_all(soaked: dict[str, Any]) -> None:
+def test_all_of_these_jobs_were_done(soaked: dict[str, Any]) -> None:
     results = soaked["results"]
     assert results["unfinished"] == 0
     assert results["failures"] > JOBS / 2

@@ -19,7 +19,7 @@ def recipe(**flags: Any) -> Any:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A small network's weights, as somebody's training would leave them."""
+    """A small network's weights in two formats, as a training script would save them."""
     torch.manual_seed(0)
     network = zoo.squeezenet1_1(weights=None, num_classes=4)
     save_file(network.state_dict(), tmp_path / "mine.safetensors")
@@ -36,7 +36,7 @@ def test_the_bundled_model_has_its_weights_and_their_preprocessing() -> None:
     assert len(model.weights_sha256) == 64
 
 
-def test_the_recipe_overrides_the_weights_preprocessing() -> None:
+def test_the_recipe_can_replace_the_preprocessing_of_the_weights() -> None:
     given = make_recipe(model="efficientnet_lite0", resize=230, crop=200, interpolation="bilinear", antialias=False)
     assert load(given).preprocessing == (230, 200, "bilinear", False, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -49,20 +49,20 @@ def test_a_checkpoint_on_disk_is_loaded_into_its_architecture(checkpoint: Path, 
         assert model.network(torch.zeros(1, 3, 224, 224)).shape == (1, 4)
 
 
-def test_weights_have_one_identity_whatever_file_they_came_in(checkpoint: Path) -> None:
+def test_the_same_weights_have_the_same_identity_in_any_file(checkpoint: Path) -> None:
     flags = {"arch": "torchvision/squeezenet1_1", "classes": checkpoint / "classes.txt"}
     both = [load(recipe(model=str(checkpoint / name), **flags)) for name in ("mine.safetensors", "mine.pth")]
     assert both[0].weights_sha256 == both[1].weights_sha256
 
 
-def test_one_changed_weight_is_another_identity() -> None:
+def test_one_changed_weight_changes_the_identity() -> None:
     tensors = {"a": torch.zeros(3), "b": torch.ones(2, 2)}
     changed = {"a": torch.tensor([0.0, 0.0, 1e-7]), "b": torch.ones(2, 2)}
     reshaped = {"a": torch.zeros(3), "b": torch.ones(4)}
     assert len({sha256_of(tensors), sha256_of(changed), sha256_of(reshaped)}) == 3
 
 
-def test_weights_given_as_a_file_go_into_a_named_model(tmp_path: Path) -> None:
+def test_weights_from_a_file_are_loaded_into_a_named_model(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = zoo.squeezenet1_1(weights=None)
     save_file(network.state_dict(), tmp_path / "w.safetensors")
@@ -87,7 +87,7 @@ def test_a_model_that_does_not_exist_is_refused_in_one_line(flags: dict[str, str
     assert "\n" not in str(raised.value)
 
 
-def test_weights_that_cannot_be_downloaded_name_the_file_the_cache_and_the_ways_out(
+def test_the_error_of_a_failed_download_names_the_file_the_cache_and_the_ways_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -95,7 +95,7 @@ def test_weights_that_cannot_be_downloaded_name_the_file_the_cache_and_the_ways_
     def no_network(*_: Any, **__: Any) -> None:
         raise urllib.error.URLError("no route to host")
 
-    # The network itself, and nothing of ours: a machine that has one would fetch 98 MB here.
+    # Without this, a machine with a network would download 98 MB.
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     with pytest.raises(Refusal) as raised:
         load(make_recipe(model="torchvision/resnet50@IMAGENET1K_V1"))
@@ -107,7 +107,7 @@ def test_weights_that_cannot_be_downloaded_name_the_file_the_cache_and_the_ways_
     assert "\n" not in said
 
 
-def test_a_checkpoint_that_would_run_code_is_refused_unread(tmp_path: Path) -> None:
+def test_a_checkpoint_that_contains_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "bombed",))
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(checkpoint: Path) -> No
         )
 
 
-def test_a_checkpoint_edited_after_it_was_submitted_is_refused(checkpoint: Path) -> None:
+def test_a_checkpoint_that_changed_after_it_was_submitted_is_refused(checkpoint: Path) -> None:
     submitted = recipe(
         model=str(checkpoint / "mine.pth"), arch="torchvision/squeezenet1_1", classes=checkpoint / "classes.txt"
     )

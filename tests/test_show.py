@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -106,7 +107,7 @@ def told(engine: Engine, run: RunInfo, name: str) -> Story:
 
 
 @pytest.mark.parametrize("sigma", RECIPE.levels)
-def test_the_pictures_are_what_the_model_saw_when_it_said_what_is_stored(
+def test_the_model_answers_to_the_pictures_what_is_stored(
     engine: Engine, run: RunInfo, settings: Settings, classifier: Classifier, sigma: float
 ) -> None:
     found = told(engine, run, "a/dog.jpg")
@@ -120,7 +121,7 @@ def test_the_pictures_are_what_the_model_saw_when_it_said_what_is_stored(
     assert list(answers.confidences) == pytest.approx(stored, abs=0.02)
 
 
-def test_the_pictures_are_the_views_to_the_last_of_their_8_bits(
+def test_the_pictures_are_the_views_rounded_to_8_bits(
     engine: Engine, run: RunInfo, settings: Settings, folder: Path, classifier: Classifier
 ) -> None:
     entry = told(engine, run, "b/dog.jpg").entry
@@ -143,7 +144,7 @@ def test_a_view_is_a_png_and_a_thumbnail_a_small_jpeg(engine: Engine, run: RunIn
         assert max(picture.size) == 64
 
 
-def test_a_grey_image_that_the_recipe_skips_has_a_thumbnail_all_the_same(
+def test_a_grey_image_that_the_recipe_skips_still_has_a_thumbnail(
     run: RunInfo, settings: Settings, tmp_path: Path
 ) -> None:
     Image.new("L", (40, 20), 128).save(tmp_path / "grey.png")
@@ -155,7 +156,21 @@ def test_a_grey_image_that_the_recipe_skips_has_a_thumbnail_all_the_same(
         Pictures(settings).views(skipping, entry, 0)
 
 
-def test_all_views_of_an_image_asked_for_at_once_read_it_once(engine: Engine, run: RunInfo, settings: Settings) -> None:
+def test_without_torch_there_are_thumbnails_and_no_views(
+    engine: Engine, run: RunInfo, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Pictures(settings).has_views
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    entry, without = told(engine, run, "a/dog.jpg").entry, Pictures(settings)
+    assert not without.has_views
+    assert without.thumbnail(run, entry).startswith(b"\xff\xd8")
+    with pytest.raises(WrongUse, match=r"this needs torch: pip install 'smoothvote\[worker\]'"):
+        without.view(run, entry, 0, "ns")
+
+
+def test_an_image_whose_views_are_asked_for_at_once_is_read_once(
+    engine: Engine, run: RunInfo, settings: Settings
+) -> None:
     entry = told(engine, run, "a/dog.jpg").entry
     pictures = Pictures(settings)
     asked = [(sigma, view) for sigma in RECIPE.levels for view in VIEWS]
@@ -169,7 +184,7 @@ def test_all_views_of_an_image_asked_for_at_once_read_it_once(engine: Engine, ru
     Entry(path="a/dog.jpg", label=1, bytes=5), Entry(path="gone.jpg", label=1, bytes=5),
     Entry(path="../../etc/passwd", label=1, bytes=None),
 ])  # fmt: skip
-def test_what_is_not_what_was_submitted_is_not_shown(run: RunInfo, settings: Settings, entry: Entry) -> None:
+def test_an_image_that_is_not_the_one_submitted_is_not_shown(run: RunInfo, settings: Settings, entry: Entry) -> None:
     with pytest.raises(SmoothvoteError, match=r"changed|missing|outside_root") as raised:
         Pictures(settings).thumbnail(run, entry)
     assert "\n" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""A stopwatch: every thread's time counts."""
+"""A stopwatch adds up the time of every thread."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ def test_stages_add_up_over_threads_and_keep_their_order() -> None:
     assert str(watch).startswith("decode 0.")
 
 
-def test_what_fails_took_its_time_too() -> None:
+def test_a_stage_that_fails_counts_too() -> None:
     watch = Stopwatch()
     try:
         with watch.on("model"):

@@ -1,4 +1,4 @@
-"""A worker in this process, against each kind of database, with a model of known answers."""
+"""A worker in this process, with each kind of database. Its model is real and small; its answers do not matter here."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ COLOURS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
-    """A real checkpoint of a real architecture; what it answers is not what these tests are about."""
+    """A checkpoint of a small network with random weights."""
     from torchvision import models
 
     torch.manual_seed(0)
@@ -89,7 +89,7 @@ def failures(engine: Engine) -> dict[str, str]:
         return {row.path: row.code for row in rows}
 
 
-def test_a_job_becomes_a_row_an_image_and_level_and_is_done(
+def test_a_job_becomes_one_row_for_each_image_and_level_and_is_done(
     engine: Engine, worker: Worker, submit: Callable[..., str]
 ) -> None:
     run_id = submit()
@@ -108,7 +108,7 @@ def test_a_job_becomes_a_row_an_image_and_level_and_is_done(
         }  # fmt: skip
 
 
-def test_the_same_message_a_hundred_times_changes_nothing(
+def test_a_message_that_comes_a_hundred_times_changes_nothing(
     engine: Engine, worker: Worker, submit: Callable[..., str]
 ) -> None:
     run_id = submit()
@@ -130,7 +130,7 @@ def test_a_bad_image_in_a_job_is_one_failure(engine: Engine, worker: Worker, sub
     assert {path for path, _ in stored(engine)} == {"red.png", "../images/green.png", "blue.png"}
 
 
-def test_a_worker_that_does_not_see_the_images_refuses_and_blames_no_image(
+def test_a_worker_that_does_not_see_the_images_refuses_the_job_and_blames_no_image(
     engine: Engine, worker: Worker, submit: Callable[..., str]
 ) -> None:
     run_id = submit(root=Path("/not/mounted/here"))
@@ -144,7 +144,7 @@ def test_a_worker_that_does_not_see_the_images_refuses_and_blames_no_image(
     assert failures(engine) == {}
 
 
-def test_a_worker_with_other_weights_refuses(
+def test_a_worker_with_other_weights_refuses_the_job(
     engine: Engine, worker: Worker, submit: Callable[..., str], tmp_path: Path
 ) -> None:
     run_id = submit(job_size=2)
@@ -157,7 +157,7 @@ def test_a_worker_with_other_weights_refuses(
     assert len(stored(engine)) == 4
 
 
-def test_an_unexpected_error_with_every_image_is_tried_again_and_counts(
+def test_a_job_with_an_unforeseen_error_at_every_image_is_tried_again_and_the_attempt_counts(
     engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = submit()
@@ -178,7 +178,7 @@ def test_an_unexpected_error_with_every_image_is_tried_again_and_counts(
 @pytest.mark.parametrize(
     ("error", "code"), [(ValueError("odd"), "unexpected"), (Refusal("its server says 500"), "unreadable")]
 )
-def test_an_unexpected_error_with_one_image_is_that_images(
+def test_an_unforeseen_error_at_one_image_is_a_failure_of_that_image(
     engine: Engine,
     worker: Worker,
     submit: Callable[..., str],
@@ -199,7 +199,7 @@ def test_an_unexpected_error_with_one_image_is_that_images(
     assert {path for path, _ in stored(engine)} == {"red.png", "blue.png"}
 
 
-def test_what_no_image_can_be_read_for_gives_the_job_back(
+def test_if_no_image_can_be_read_the_job_goes_back_and_no_image_is_blamed(
     engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_none(*_: object) -> bytes:
@@ -214,7 +214,7 @@ def test_what_no_image_can_be_read_for_gives_the_job_back(
     assert failures(engine) == {}
 
 
-def test_a_device_that_is_not_there_is_refused_and_blames_no_image(
+def test_a_worker_whose_device_is_missing_refuses_the_job_and_blames_no_image(
     engine: Engine, settings: Settings, submit: Callable[..., str]
 ) -> None:
     run_id = submit()
@@ -229,7 +229,7 @@ def test_a_device_that_is_not_there_is_refused_and_blames_no_image(
     assert failures(engine) == {}
 
 
-def test_cancelling_takes_effect_within_a_job(
+def test_cancelling_a_run_stops_its_jobs_half_way(
     engine: Engine, settings: Settings, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = submit(["red.png", *["green.png"] * 7, "blue.png"], job_size=9)
@@ -241,7 +241,7 @@ def test_cancelling_takes_effect_within_a_job(
         looked.append(entry.path)
         with writing(engine) as session:
             store.cancel(session, run_id)
-        time.sleep(0.5)  # longer than a third of the lease: it is renewed, and found cancelled
+        time.sleep(0.5)  # longer than a third of the lease, so that its renewal finds the run cancelled
         raise AssertionError
 
     monkeypatch.setattr("worker.compute.open_image", slow)
@@ -250,6 +250,6 @@ def test_cancelling_takes_effect_within_a_job(
     worker.engine.dispose()
     assert "red.png" in looked
     assert "blue.png" not in looked
-    assert jobs(engine, run_id)[0].attempts == 0  # a person ended it: submitted again, it has all its attempts
+    assert jobs(engine, run_id)[0].attempts == 0  # a person cancelled it: the attempt does not count
     assert stored(engine) == {}
     assert failures(engine) == {}
