@@ -25,6 +25,12 @@ class Number(NamedTuple):
     spec: str
 
 
+class Written(NamedTuple):
+    """A number that is written already, as a level is by its axis: ``0.25``, ``1/255``."""
+
+    number: str
+
+
 class Marked(NamedTuple):
     """A rate with a mark before it that the legend explains, or with "" for none."""
 
@@ -40,7 +46,7 @@ class Stacked(NamedTuple):
 
 
 #: None is a value that there is not: a rate of no images.
-Cell = Rate | Paired | PValue | Number | Marked | Stacked | int | float | str | None
+Cell = Rate | Paired | PValue | Number | Written | Marked | Stacked | int | float | str | None
 
 
 @dataclass(frozen=True, kw_only=True)

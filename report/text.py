@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from db.errors import plain
-from report.document import Cell, Marked, Number, PValue, Stacked, Table
+from report.document import Cell, Marked, Number, PValue, Stacked, Table, Written
 from report.stats import Paired, Rate
 
 
@@ -28,6 +28,8 @@ def value(cell: Cell) -> str:
             return p_value(cell.p)
         case Number():
             return format(cell.value, cell.spec)
+        case Written():
+            return cell.number
         case Marked():
             return f"{cell.mark} {value(cell.rate)}".lstrip()
         case Stacked():

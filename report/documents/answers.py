@@ -7,7 +7,7 @@ from db.axis import Axis
 from db.recipe import VIEWS, Recipe
 from db.store import Predicted
 from db.tables import Prediction
-from report.document import Cell, Document, Stacked, Table
+from report.document import Cell, Document, Stacked, Table, Written
 
 
 def document(
@@ -26,18 +26,19 @@ def document(
     return Document(
         headline=[image],
         summary=Table(
-            head=[axis.symbol, "no smoothing", "single", "double", "vote"], rows=[_row(row, names) for row in found]
+            head=[axis.symbol, "no smoothing", "single", "double", "vote"],
+            rows=[[Written(axis.number(row.level)), *_views(row, names)] for row in found],
         ),
         data=answers_json(image, found, recipe, names),
     )
 
 
-def _row(row: Predicted | Prediction, names: dict[int, str]) -> list[Cell]:
+def _views(row: Predicted | Prediction, names: dict[int, str]) -> list[Cell]:
     views = [
         Stacked(named(getattr(row, f"label_{view}"), names), f"{getattr(row, f'confidence_{view}'):.2f}")
         for view in VIEWS
     ]
-    return [row.level, *views, "rejected" if row.label_maj is None else named(row.label_maj, names)]
+    return [*views, "rejected" if row.label_maj is None else named(row.label_maj, names)]
 
 
 def named(label: int, names: dict[int, str]) -> str:

@@ -8,7 +8,7 @@ from db.runs import RunInfo
 from report.comparison import Compared, Comparison, Difference, LevelComparison
 from report.comparison_verdict import verdict
 from report.data import rate_json, tested_json
-from report.document import Cell, Document, PValue, Step, Table
+from report.document import Cell, Document, PValue, Step, Table, Written
 from report.names import INTERVAL_NAMES, method
 from report.stats import CONFIDENCE
 
@@ -84,7 +84,8 @@ def _summary(comparison: Comparison) -> Table:
     rows: list[list[Cell]] = []
     for level in comparison.levels:
         vote, reject = _compared_cells(level.views["maj"]), _compared_cells(level.reject)
-        rows.append([level.value, *(vote if labelled else []), *(reject[:2] if labelled else reject), level.same_vote])
+        number = Written(comparison.first.axis.number(level.value))
+        rows.append([number, *(vote if labelled else []), *(reject[:2] if labelled else reject), level.same_vote])
     return Table(head=head, rows=rows, legend=_legend(comparison))
 
 
@@ -117,7 +118,18 @@ def _pairs(comparison: Comparison) -> Table:
         first, second, difference, p = _compared_cells(found)
         pair = found and found.tested.pair
         counts: list[Cell] = [pair.of, pair.only_first, pair.only_second] if pair else [0, None, None]
-        rows.append([level.value, NAMES[name], counts[0], first, second, difference, *counts[1:], p])
+        rows.append(
+            [
+                Written(comparison.first.axis.number(level.value)),
+                NAMES[name],
+                counts[0],
+                first,
+                second,
+                difference,
+                *counts[1:],
+                p,
+            ]
+        )
     together = len(rows) // len(comparison.levels)
     return Table(
         title="Every view, and the rejects",
@@ -133,11 +145,19 @@ def _pairs(comparison: Comparison) -> Table:
 
 
 def _images(comparison: Comparison) -> Table:
+    axis = comparison.first.axis
     return Table(
         title="Images",
-        head=[comparison.first.axis.symbol, "both predicted", "only first", "only second", "labelled", "same vote"],
+        head=[axis.symbol, "both predicted", "only first", "only second", "labelled", "same vote"],
         rows=[
-            [level.value, level.both, level.only_first, level.only_second, level.labelled, level.same_vote]
+            [
+                Written(axis.number(level.value)),
+                level.both,
+                level.only_first,
+                level.only_second,
+                level.labelled,
+                level.same_vote,
+            ]
             for level in comparison.levels
         ],
         legend=IMAGES_LEGEND,

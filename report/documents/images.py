@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from db.axis import Axis
-from report.document import Cell, Document, Stacked, Table
+from report.document import Cell, Document, Stacked, Table, Written
 from report.documents.answers import named
 from report.exports import Page
 
@@ -19,7 +19,9 @@ def document(pages: Iterable[Page], axis: Axis, names: dict[int, str]) -> Docume
     """
     head = ["image, true class", axis.symbol, "outcome, vote", "NS", "SS", "DS"]
     rows = [
-        _row(dict(zip(page, row, strict=True)), names) for page in pages for row in zip(*page.values(), strict=True)
+        _row(dict(zip(page, row, strict=True)), axis, names)
+        for page in pages
+        for row in zip(*page.values(), strict=True)
     ]
     return Document(
         headline=[] if rows else ["no image of the run fits"],
@@ -27,11 +29,12 @@ def document(pages: Iterable[Page], axis: Axis, names: dict[int, str]) -> Docume
     )
 
 
-def _row(image: dict[str, Any], names: dict[int, str]) -> list[Cell]:
+def _row(image: dict[str, Any], axis: Axis, names: dict[int, str]) -> list[Cell]:
     def called(label: int | None) -> str:
         return "" if label is None else named(label, names)
 
-    begin = [Stacked(image["path"], called(image["label"])), image["level"]]
+    level = None if image["level"] is None else Written(axis.number(image["level"]))
+    begin: list[Cell] = [Stacked(image["path"], called(image["label"])), level]
     if image["code"]:
         return [*begin, Stacked(image["outcome"], f"{image['code']}: {image['message']}"), None, None, None]
     views = [

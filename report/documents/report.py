@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from db.axis import Axis
 from report.data import to_json
-from report.document import Cell, Document, PValue, Step, Table
+from report.document import Cell, Document, PValue, Step, Table, Written
 from report.flat import level_rows
 from report.names import (
     OTHER_NAMES,
@@ -58,13 +59,13 @@ def headline(report: Report) -> str:
 
 def _summary(report: Report) -> Table:
     """One table that fits 80 columns: the rates that answer the question."""
-    symbol = report.run.axis.symbol
+    axis = report.run.axis
     if not report.labelled:
-        head = [symbol, *(TITLES[name] for name in SHOWN_UNLABELLED)]
-        rows = [[level.value, *map(level.rate, SHOWN_UNLABELLED)] for level in report.levels]
+        head = [axis.symbol, *(TITLES[name] for name in SHOWN_UNLABELLED)]
+        rows = [[Written(axis.number(level.value)), *map(level.rate, SHOWN_UNLABELLED)] for level in report.levels]
         return Table(head=head, rows=rows, legend=legend(report))
-    head = [symbol, *SUMMARY.values()]
-    rows = [[level.value, *map(level.rate, SUMMARY)] for level in report.levels]
+    head = [axis.symbol, *SUMMARY.values()]
+    rows = [[Written(axis.number(level.value)), *map(level.rate, SUMMARY)] for level in report.levels]
     return Table(head=head, rows=rows, legend=legend(report))
 
 
@@ -90,7 +91,11 @@ def _rest(report: Report) -> Table:
         title="Counts of images, coverage, and how often views agree",
         head=[report.run.axis.symbol, *COUNTS, *(TITLES[name] for name in rates)],
         rows=[
-            [level.value, *(getattr(level, name) for name in COUNTS), *map(level.rate, rates)]
+            [
+                Written(report.run.axis.number(level.value)),
+                *(getattr(level, name) for name in COUNTS),
+                *map(level.rate, rates),
+            ]
             for level in report.levels
         ],
         legend="All agree: the three views give one label. SS = NS, DS = NS: these two do.",
@@ -101,13 +106,13 @@ def _tests(report: Report) -> Iterator[Table]:
     """The tests against no smoothing and against confidence thresholding; none where nothing is labelled."""
     if not report.labelled:
         return
-    symbol = report.run.axis.symbol
+    axis = report.run.axis
     levels = [level for level in report.levels if level.labelled]
     yield Table(
         title=PAIRS_TITLE,
-        head=[symbol, "saved", "lost", *(cell for name in OTHER_NAMES.values() for cell in (name, "p"))],
+        head=[axis.symbol, "saved", "lost", *(cell for name in OTHER_NAMES.values() for cell in (name, "p"))],
         rows=[
-            [level.value, level.saved, level.lost]
+            [Written(axis.number(level.value)), level.saved, level.lost]
             + [cell for tested in level.against_ns.values() for cell in pair_cells(tested)]
             for level in levels
         ],
@@ -115,17 +120,22 @@ def _tests(report: Report) -> Iterator[Table]:
     )
     yield Table(
         title=POINTS_TITLE,
-        head=[symbol, "accepted", "coverage", "accuracy", "thresholding", "difference", "p"],
-        rows=[_point_row(level, point) for level in levels for point in level.operating_points],
+        head=[axis.symbol, "accepted", "coverage", "accuracy", "thresholding", "difference", "p"],
+        rows=[_point_row(level, point, axis) for level in levels for point in level.operating_points],
         legend=POINTS_LEGEND,
         keys=2,
         together=len(POINT_NAMES),
     )
 
 
-def _point_row(level: Level, point: OperatingPoint) -> list[Cell]:
+def _point_row(level: Level, point: OperatingPoint, axis: Axis) -> list[Cell]:
     shares = (point.coverage, point.accuracy, point.thresholding)
-    return [level.value, POINT_NAMES[point.name], *shares, *pair_cells(point.against_thresholding)]
+    return [
+        Written(axis.number(level.value)),
+        POINT_NAMES[point.name],
+        *shares,
+        *pair_cells(point.against_thresholding),
+    ]
 
 
 def pair_cells(tested: Tested | None) -> tuple[Cell, Cell]:

@@ -65,7 +65,7 @@ def level_step(values: Sequence[float]) -> float:
 def level_axis(axes: Any, values: Sequence[float], axis: Axis) -> None:
     """Labels the horizontal axis with what the levels measure, and ticks it at the levels."""
     axes.set_xlabel(axis.label, parse_math=False)
-    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xticks(values, [axis.number(value) for value in values])
 
 
 def share_axis(axes: Any, title: str) -> None:
