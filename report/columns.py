@@ -1,6 +1,6 @@
 """Which columns of a table stand side by side on a screen, and how wide each is.
 
-In a table that is too wide, texts are folded and shortened first. If that is not enough, the table is split into parts,
+In a table that is too wide, texts are folded first. If that is not enough, the table is split into parts,
 one below the other, each of which begins with the columns that say what a row is about.
 """
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 #: Blanks between two columns.
 GAP = 2
-#: Words of a text that are no longer than this are never shortened.
+#: Words of a text that are no longer than this are never broken.
 LEAST = 10
 
 
 class Column(NamedTuple):
     """What is known of a column before it has a place."""
 
-    #: Width at which nothing is folded or shortened.
+    #: Width at which nothing is folded.
     width: int
     #: Width below which it must not come.
     least: int

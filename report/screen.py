@@ -1,4 +1,4 @@
-"""What a text is printed on: a terminal of some width, or a pipe or file, where nothing is shortened."""
+"""What a text is printed on: a terminal of some width, or a pipe or file, where nothing is folded."""
 
 import os
 import shutil

@@ -61,7 +61,7 @@ def bracketed(cell: Cell) -> str:
 
 
 def is_text(table: Table, column: int) -> bool:
-    """Whether a column is text, which may be folded and shortened, and stands left."""
+    """Whether a column is text, which may be folded, and stands left."""
     cells = [row[column] for row in table.rows if row[column] is not None]
     return bool(cells) and all(isinstance(cell, str | Stacked) for cell in cells)
 
@@ -71,19 +71,18 @@ def words(text: str) -> list[str]:
     return re.findall(r"\S+(?: = \S+)?", text)
 
 
-def shorten(text: str, width: int) -> str:
-    """Text in at most ``width`` columns: its beginning and its end, which tell names apart, around a …."""
-    from rich.cells import cell_len, set_cell_size
+def broken(word: str, width: int) -> list[str]:
+    """A word in pieces of at most ``width`` columns, broken after a ``/``, ``-`` or ``_`` where there is a late one."""
+    from rich.cells import cell_len
 
-    if cell_len(text) <= width:
-        return text
-    head = set_cell_size(text, width // 2)
-    tail = ""
-    for letter in reversed(text):
-        if cell_len(head) + 1 + cell_len(letter + tail) > width:
-            break
-        tail = letter + tail
-    return f"{head}…{tail}"
+    pieces = []
+    while cell_len(word) > width:
+        fits = max(1, next(count for count in range(len(word)) if cell_len(word[: count + 1]) > width))
+        after = max(word.rfind(sign, 0, fits) for sign in "/-_") + 1
+        end = after if after > fits // 2 else fits
+        pieces.append(word[:end])
+        word = word[end:]
+    return [*pieces, word]
 
 
 def fold(text: str, width: int, *, cut: bool = True) -> list[str]:
@@ -92,7 +91,7 @@ def fold(text: str, width: int, *, cut: bool = True) -> list[str]:
     Args:
         text: one paragraph.
         width: at most so many columns a line.
-        cut: whether a word longer than a line is shortened; else it stands alone, too long.
+        cut: whether a word longer than a line is broken; else it stands alone, too long.
     """
     from rich.cells import cell_len
 
@@ -100,10 +99,10 @@ def fold(text: str, width: int, *, cut: bool = True) -> list[str]:
         return [text]
     lines: list[str] = []
     for word in words(text):
-        if cut:
-            word = shorten(word, width)
-        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
-            lines[-1] += f" {word}"
+        first, *rest = broken(word, width) if cut else [word]
+        if lines and cell_len(lines[-1]) + 1 + cell_len(first) <= width:
+            lines[-1] += f" {first}"
         else:
-            lines.append(word)
+            lines.append(first)
+        lines += rest
     return lines

@@ -34,7 +34,7 @@ from report.formats.table import steps
 from report.report import report
 from report.screen import PAPER, Screen, screen
 from report.sweep import read_sweep
-from report.text import fold, shorten
+from report.text import broken, fold
 from smoothvote import front_door
 
 NINE = tuple(number / 8 for number in range(9))
@@ -178,15 +178,26 @@ def test_a_report_of_four_levels_fits_a_screen(tmp_path: Path) -> None:
 # -- a line, a column --------------------------------------------------------------------------------------------
 
 
-def test_a_text_is_shortened_in_its_middle_and_a_wide_letter_counts_two() -> None:
-    assert shorten("photographs", 11) == "photographs"
-    assert shorten("photographs", 7) == "pho…phs"
-    assert shorten("日本語日本語", 7) == "日 …語"
+def test_a_long_word_is_broken_after_a_sign_that_parts_names_and_a_wide_letter_counts_two() -> None:
+    assert broken("photographs", 11) == ["photographs"]
+    assert broken("photographs", 7) == ["photogr", "aphs"]
+    assert broken("val/n01440764_tench.JPEG", 10) == ["val/n01440", "764_tench.", "JPEG"]
+    assert broken("n01440764_tench.JPEG", 14) == ["n01440764_", "tench.JPEG"]
+    assert broken("日本語日本語", 7) == ["日本語", "日本語"]
 
 
-def test_lines_break_between_words_and_a_word_that_is_too_long_is_cut_only_where_that_is_wanted() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_path_that_is_too_long_for_its_column_is_printed_to_its_last_letter(engine: Engine, width: int) -> None:
+    lines = on_terminal(engine, width, "images", "article", "--level", "0")
+    assert not any("…" in line for line in lines)
+    column = [line.split("  ")[0] for line in lines]
+    assert "nnn.jpg" in "".join(part for part in column if set(part) <= set("a b/n.jpg"))
+    assert sum(part.count("n") for part in column if set(part) <= set("a b/n.jpg")) == 90
+
+
+def test_lines_break_between_words_and_a_word_that_is_too_long_is_broken_only_where_that_is_wanted() -> None:
     assert fold("one two three", 7) == ["one two", "three"]
-    assert fold("one twothreefour", 7) == ["one", "two…our"]
+    assert fold("one twothreefour", 7) == ["one", "twothre", "efour"]
     assert fold("at σ = 0.25", 10) == ["at", "σ = 0.25"]
     assert fold("one twothreefour", 7, cut=False) == ["one", "twothreefour"]
 

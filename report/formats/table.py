@@ -1,7 +1,7 @@
 """Tables for people: the answer first, then one table that fits the screen, then where to look next.
 
-Intervals stand below their rates, to two digits. On a terminal nothing is wider than the screen: texts are folded and
-shortened, tables are split. In a pipe or a file everything is printed.
+Intervals stand below their rates, to two digits. On a terminal nothing is wider than the screen: texts are folded,
+and tables are split. In a pipe or a file everything is printed.
 """
 
 from collections.abc import Sequence
