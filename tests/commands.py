@@ -1,12 +1,19 @@
-"""The command line as a person calls it, in a separate process."""
+"""The command line as a person calls it, in a separate process; and, much faster, in this one."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner
+
+from db.settings import PREFIX
+from smoothvote import front_door
 
 #: The recipe of end-to-end tests: the bundled model, and otherwise the article's.
 ARTICLE = ("--model", "efficientnet_lite0", "--preset", "article")
@@ -32,9 +39,25 @@ def smoothvote(
     return done
 
 
+def call(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command in this process, with the embedded state of a folder: for commands that start no process."""
+    home = {f"{PREFIX}HOME": str(cwd / ".smoothvote")}
+    with warnings.catch_warnings():
+        # A command leaves its connections to the end of its process: here they are collected, without a warning.
+        warnings.simplefilter("ignore", ResourceWarning)
+        result = CliRunner().invoke(front_door, [*map(str, words)], env={"COLUMNS": "200", **home, **(env or {})})
+        done = subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
+        assert done.returncode == code, f"{words} ended with {done.returncode}\n{result.output}\n{result.exception!r}"
+        del result
+        gc.collect()
+    return done
+
+
 def rows(run: str, *, cwd: Path, env: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """All stored rows of a run, by image and level."""
-    said = smoothvote("images", run, "--format", "jsonl", cwd=cwd, env=env).stdout
+    said = call("images", run, "--format", "jsonl", cwd=cwd, env=env).stdout
     return [json.loads(line) for line in said.splitlines()]
 
 

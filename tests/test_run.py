@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import redis
-from commands import ARTICLE, assert_same_rows, command, environment, rows, smoothvote
+from commands import ARTICLE, assert_same_rows, call, command, environment, rows, smoothvote
 from PIL import Image
 
 from db.settings import Settings
@@ -98,27 +98,20 @@ def test_nothing_of_a_run_is_left_behind_when_it_ends(embedded: tuple[Path, dict
     assert str(embedded[0]) not in listed
 
 
-def test_rows_are_the_same_with_two_workers_and_other_jobs(
-    tmp_path: Path, folder: Path, expected: list[dict[str, Any]]
-) -> None:
-    smoothvote("run", folder, *ARTICLE, "--workers", "2", "--job-size", "3", cwd=tmp_path)
-    assert_same_rows(rows("latest", cwd=tmp_path), expected)
-
-
-def test_rows_are_the_same_on_postgresql_with_a_separate_redis_and_workers_of_their_own(
+def test_rows_are_the_same_on_postgresql_with_a_separate_redis_and_two_separate_workers(
     tmp_path: Path, folder: Path, expected: list[dict[str, Any]], redis_url: str, new_postgres: Callable[[], str]
 ) -> None:
     env = {"SMOOTHVOTE_DATABASE_URL": new_postgres(), "SMOOTHVOTE_BROKER_URL": redis_url}
-    smoothvote("db", "upgrade", cwd=tmp_path, env=env)
-    submitted = smoothvote("submit", folder, *ARTICLE, "--job-size", "5", cwd=tmp_path, env=env)
+    call("db", "upgrade", cwd=tmp_path, env=env)
+    submitted = smoothvote("submit", folder, *ARTICLE, "--job-size", "2", cwd=tmp_path, env=env)
     run_id = submitted.stdout.strip()
     assert submitted.stdout == f"{run_id}\n"
-    assert smoothvote("report", run_id, cwd=tmp_path, env=env, code=3).stdout.count("INCOMPLETE") == 1
+    assert call("report", run_id, cwd=tmp_path, env=env, code=3).stdout.count("INCOMPLETE") == 1
     with workers(2, cwd=tmp_path, env=env):
         smoothvote("watch", run_id[:6], cwd=tmp_path, env=env)
     assert_same_rows(rows(run_id, cwd=tmp_path, env=env), expected)
-    assert "0 jobs sent" in smoothvote("submit", folder, *ARTICLE, cwd=tmp_path, env=env).stderr
-    listed = json.loads(smoothvote("runs", "--json", cwd=tmp_path, env=env).stdout)
+    assert "0 jobs sent" in call("submit", folder, *ARTICLE, cwd=tmp_path, env=env).stderr
+    listed = json.loads(call("runs", "--json", cwd=tmp_path, env=env).stdout)
     assert (listed["id"], listed["complete"], listed["done"]) == (run_id, True, IMAGES)
 
 
@@ -151,7 +144,7 @@ def half_way(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -
         process.wait()
 
 
-def test_a_run_that_is_interrupted_again_and_again_is_resumed_by_the_same_command(
+def test_a_run_that_is_interrupted_again_and_again_is_resumed_with_any_number_of_workers(
     tmp_path: Path, folder: Path, expected: list[dict[str, Any]]
 ) -> None:
     words = ("run", folder, *ARTICLE, "--job-size", "1")
@@ -164,7 +157,7 @@ def test_a_run_that_is_interrupted_again_and_again_is_resumed_by_the_same_comman
         if how != signal.SIGKILL:
             assert said.splitlines()[-1] == "smoothvote: stopped; the same command resumes"
         assert jobs_done(tmp_path) < IMAGES
-    smoothvote(*words, cwd=tmp_path)
+    smoothvote(*words, "--workers", "2", cwd=tmp_path)
     assert_same_rows(rows("latest", cwd=tmp_path), expected)
 
 
