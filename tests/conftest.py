@@ -15,12 +15,21 @@ from db.session import connect, open_engine
 from db.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
+    from place import Place
     from starlette.testclient import TestClient
 
-if TYPE_CHECKING:
-    from place import Place
-
 numbers = itertools.count()
+
+#: The files that take longest. `make test` starts them first, so that none is left to one process alone at the end.
+#: Files that mostly wait alternate with files that mostly compute.
+LONG = (
+    "test_faults", "test_engines", "test_queue", "test_run", "test_crashes", "test_pages", "test_stopping",
+    "test_readme", "test_outage", "test_doctor", "test_fuzz", "test_memory",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)
