@@ -69,7 +69,7 @@ def _datasets() -> list[dict[str, Any]]:
 
 
 def _first_line(member: object) -> str:
-    return (type(member).__doc__ or "").splitlines()[0]
+    return (member.__doc__ or "").splitlines()[0]
 
 
 def _said_of(perturbation: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ Member = TypeVar("Member", bound=Named)
 
 
 class Family(Mapping[str, Member], Generic[Member]):
-    """The members of a package, by name: every module of it that defines ``MEMBER``.
+    """The members of a package, by name: of every module that defines ``MEMBER``, or ``MEMBERS`` if they are alike.
 
     The modules are imported when the first member is asked for.
 
@@ -64,7 +64,7 @@ def _members(package: str) -> Mapping[str, Any]:
     modules = [importlib.import_module(f"{package}.{name}") for name in names]
     members: dict[str, Any] = {}
     for module in modules:
-        if member := getattr(module, "MEMBER", None):
+        for member in getattr(module, "MEMBERS", None) or filter(None, [getattr(module, "MEMBER", None)]):
             if member.name in members:
                 raise ImportError(f"{module.__name__} and another file of {package} are both called {member.name!r}")
             members[member.name] = member

@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -29,7 +30,15 @@ class Key(NamedTuple):
         # Imported here: a machine that only submits runs has no torch.
         import torch
 
-        drawn_anew = b"" if level is None else b"\0" + struct.pack(">d", level)
-        key = hashlib.sha256(self.digest + self.seed.to_bytes(8, "big") + purpose.encode() + drawn_anew).digest()
         # PyTorch's CPU generator uses 32 bits of a seed and ignores the rest.
-        return torch.Generator().manual_seed(int.from_bytes(key[:4], "big"))
+        return torch.Generator().manual_seed(int.from_bytes(self._seed(purpose, level)[:4], "big"))
+
+    def numpy_generator(self, purpose: str, level: float | None = None) -> "np.random.Generator":
+        """As ``generator``, for NumPy, whose numbers may change with its version."""
+        import numpy as np
+
+        return np.random.Generator(np.random.PCG64(int.from_bytes(self._seed(purpose, level), "big")))
+
+    def _seed(self, purpose: str, level: float | None) -> bytes:
+        drawn_anew = b"" if level is None else b"\0" + struct.pack(">d", level)
+        return hashlib.sha256(self.digest + self.seed.to_bytes(8, "big") + purpose.encode() + drawn_anew).digest()
