@@ -47,9 +47,10 @@ def motion_blur(image: Array, severity: int, rng: np.random.Generator) -> Array:
 
 def zoom_blur(image: Array, severity: int, rng: np.random.Generator) -> Array:
     """Averages the image and enlargements of it, each by a step more; the first is the image itself."""
-    count, step = ((12, 0.01), (16, 0.01), (11, 0.02), (13, 0.02), (11, 0.03))[severity - 1]
-    total = image + sum(enlarged(image, 1 + step * number) for number in range(count))
-    return clipped(total / (count + 1))
+    end, step = ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))[severity - 1]
+    factors = np.arange(1, end, step)
+    total = image + sum(enlarged(image, factor) for factor in factors)
+    return clipped(total / (len(factors) + 1))
 
 
 def gaussian_blur(image: Array, severity: int, rng: np.random.Generator) -> Array:
