@@ -20,6 +20,8 @@ from report.pictures import Pictures
 from report.story import Judgement, Story
 
 TITLES = ("no smoothing", "smoothed once", "smoothed twice", "vote")
+#: What an attack's sheet has beside the views.
+ADDED = "what the attack added"
 #: Pixels: around the cells, above all of them, and of the words under a picture.
 MARGIN, HEAD, WORDS = 14, 78, 40
 #: Bytes of the image's name that the sheet's name keeps: file systems allow 255 in all.
@@ -102,6 +104,8 @@ class _Paper:
 def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> None:
     """Writes the sheet: a row a level. Pictures are drawn pixel by pixel, without interpolation.
 
+    Under attack, and if the run has the level 0, the sheet also shows what was added to the image, amplified.
+
     Raises:
         SmoothvoteError: if the image has no predictions, or cannot be read any more.
     """
@@ -111,13 +115,15 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
         raise SmoothvoteError(plain(f"{story.entry.path} is pending in run {run.id}: no worker has done it yet"))
     rows = [_enlarged(pictures.views(run, story.entry, found.level)) for found in story.levels]
     side = rows[0].shape[1]
-    paper = _Paper(MARGIN + len(TITLES) * (side + MARGIN), HEAD + len(rows) * (side + WORDS + MARGIN))
+    clean = rows[0][0] if run.axis.kind == "attack" and story.levels[0].level == 0 else None
+    titles = TITLES if clean is None else (*TITLES, ADDED)
+    paper = _Paper(MARGIN + len(titles) * (side + MARGIN), HEAD + len(rows) * (side + WORDS + MARGIN))
     names, true = class_names(run.recipe), story.entry.label
     what = "label unknown" if true is None else named(true, names)
     wide = paper.width - 2 * MARGIN
     paper.words(MARGIN, 12, _cut(f"{story.entry.path}: {what}", wide, 12), size=12, weight="bold")
     paper.words(MARGIN, 33, _cut(f"{run.name} ({run.id}), {method(run.recipe)}", wide, 9))
-    for column, title in enumerate(TITLES):
+    for column, title in enumerate(titles):
         paper.words(MARGIN + column * (side + MARGIN), HEAD - 22, title, weight="bold")
     for row, (found, judgement, views) in enumerate(zip(story.levels, story.judgements, rows, strict=True)):
         top = HEAD + row * (side + WORDS + MARGIN)
@@ -132,7 +138,25 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
         paper.words(left, top + 4, run.axis.at(found.level), size=11, weight="bold")
         for line, (text, colour) in enumerate(_vote(found, judgement, names)):
             paper.words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
+        if clean is not None:
+            left += side + MARGIN
+            shown, times = amplified(views[0], clean)
+            paper.picture(left, top, shown)
+            paper.words(left, top + side + 4, f"amplified {times}×, grey is none" if times else "nothing")
     paper.save(file)
+
+
+def amplified(view: NDArray[np.uint8], clean: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """How a view differs from that of the image as it is, around grey: as large as bytes can hold.
+
+    Returns:
+        The picture, of the views' shape, and how many times the difference is enlarged; 0 if there is none.
+    """
+    added = view.astype(np.int16) - clean
+    largest = int(np.abs(added).max())
+    # A difference of more than 127 is not enlarged, and its ends are cut off.
+    times = max(1, 127 // largest) if largest else 0
+    return np.clip(128 + times * added, 0, 255).astype(np.uint8), times
 
 
 def _enlarged(views: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ from db.runs import RunInfo, find_run
 from db.session import open_engine, reading, writing
 from db.settings import Settings
 from db.store import Entry
-from report.sheet import HEAD, MARGIN, draw_sheet, drawable, sheet_name
+from report.sheet import HEAD, MARGIN, amplified, draw_sheet, drawable, sheet_name
 from report.story import Story, named_image, story
 from smoothvote import front_door
 from worker.assembly import make_classifier
@@ -238,6 +238,30 @@ def test_a_sheet_names_levels_by_the_runs_axis(
     attacked = replace(run, axis=Axis("ε", "attack strength"))
     draw_sheet(attacked, told(engine, run, "a/dog.jpg"), Pictures(settings), tmp_path / "sheet.png")
     assert {"ε = 0", "ε = 0.25"} <= set(written)
+
+
+def test_a_sheet_of_an_attack_shows_what_was_added_amplified(
+    engine: Engine, run: RunInfo, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.text", lambda _figure, _x, _y, text, **_: written.append(text))
+    found = told(engine, run, "a/dog.jpg")
+    attack = replace(run, axis=Axis("ε", "attack size", kind="attack"))
+    draw_sheet(attack, found, Pictures(settings), tmp_path / "sheet.png")
+    assert {"what the attack added", "nothing"} <= set(written)
+    assert [text for text in written if text.startswith("amplified")] == ["amplified 1×, grey is none"]  # σ = 0.25
+    with Image.open(tmp_path / "sheet.png") as opened:
+        sheet = np.asarray(opened.convert("RGB"))
+    left = MARGIN + 4 * (224 + MARGIN)
+    assert (sheet[HEAD : HEAD + 224, left : left + 224] == 128).all(), "at the level 0 nothing is added"
+
+
+def test_what_an_attack_added_is_enlarged_around_grey() -> None:
+    clean = np.full((1, 3, 3), 200, np.uint8)
+    view = clean + np.int16([[[0, 1, -3]] * 3])
+    shown, times = amplified(view.astype(np.uint8), clean)
+    assert times == 127 // 3
+    assert shown[0, 0].tolist() == [128, 128 + 42, 128 - 126]
 
 
 def test_a_small_picture_is_enlarged_pixel_by_pixel(
