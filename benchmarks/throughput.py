@@ -31,7 +31,6 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, exists, select
 
-from cli.compute import KEEP_MEMORY
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.runs import find_run, progress
@@ -44,6 +43,7 @@ from producer.dispatch import PAUSE, dispatch
 from producer.labels import Labels
 from producer.local import RedisServer, Workers
 from producer.submit import submit
+from worker.parent import KEEP_MEMORY
 
 END_TO_END = "end_to_end"
 #: In the order of the table; the letters are those that docs/explanation/performance.md calls them by.
