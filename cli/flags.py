@@ -11,6 +11,7 @@ import click
 from db.article import PRESET
 from db.axis import Axis
 from db.errors import WrongUse
+from db.numbers import number
 from db.recipe import DEFAULT_MODEL, DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe, make_recipe
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ Command = Callable[..., Any]
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers separated by commas."""
+    """Numbers separated by commas; fractions such as 4/255 are numbers, too."""
 
     name = "numbers"
 
@@ -29,7 +30,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(","))
+            return tuple(number(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not numbers between commas, as 0,0.125,0.25", param, ctx)
 
@@ -41,7 +42,7 @@ RECIPE_FLAGS = (
     click.option("--arch", help="Architecture of a checkpoint: torchvision/NAME or timm/NAME."),
     click.option("--classes", type=click.Path(path_type=Path), help="Class names, one a line, in the order of the model's outputs.  [default: ImageNet-1k]"),
     click.option("--perturbation", metavar="NAME", help=f"What is done to the images; `smoothvote list` names all.  [default: {DEFAULT_PERTURBATION}]"),
-    click.option("--levels", type=Numbers(), metavar="L,L,…", help="Levels of the perturbation, in its own unit.  [default: the perturbation's own; of gaussian 0,0.125,0.25,0.375]"),
+    click.option("--levels", type=Numbers(), metavar="L,L,…", help="Levels of the perturbation, in its own unit; also fractions, as 4/255.  [default: the perturbation's own; of gaussian 0,0.125,0.25,0.375]"),
     click.option("--smoother", metavar="NAME", help=f"What smooths the perturbed images; `smoothvote list` names all.  [default: {DEFAULT_SMOOTHER}]"),
     click.option("--kernel-size", type=int, metavar="N", help="Side of the smoothing kernel, odd.  [default: 5]"),
     click.option("--kernel-sigma", type=float, metavar="S", help="Standard deviation of a Gaussian kernel, in pixels.  [default: 1.0]"),
@@ -58,9 +59,24 @@ RECIPE_FLAGS = (
 )  # fmt: skip
 
 
+#: Options of perturbations, and the flags that set them. `--option NAME=VALUE` sets any other that one declares.
+OPTION_FLAGS = (
+    click.option("--attacker", metavar="model|defence", help="What an attacker knows: the model, or also the smoother and the vote.  [default: model]"),
+    click.option("--target", metavar="none|random|least-likely|CLASS", help="The label that an attack is to reach; none: any wrong one.  [default: none]"),
+    click.option("--steps", metavar="N", help="Steps of a gradient attack.  [default: 10]"),
+    click.option("--restarts", metavar="N", help="Random starts of a gradient attack, of which the best counts.  [default: 1]"),
+    click.option("--step-size", metavar="S", help="How far a step goes, in the levels' unit.  [default: 2.5·ε/steps]"),
+    click.option("--budget", metavar="N", help="The most images that a black-box attack may ask about.  [default: 1000]"),
+    click.option("--attack-model", metavar="MODEL", help="Make the attack on this model; that of the run answers it (a transfer attack).  [default: the run's]"),
+    click.option("--option", metavar="NAME=VALUE", multiple=True, help="Any option that `smoothvote list` names of the perturbation."),
+)  # fmt: skip
+#: The names of those options.
+OPTIONS = ("attacker", "target", "steps", "restarts", "step_size", "budget", "attack_model")
+
+
 def recipe_flags(command: Command) -> Command:
     """Gives a command the flags of a recipe; it passes their values on to ``recipe_from``."""
-    for flag in reversed(RECIPE_FLAGS):
+    for flag in reversed(RECIPE_FLAGS + OPTION_FLAGS):
         command = flag(command)
     return command
 
@@ -72,13 +88,16 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
         WrongUse: for values that are not valid, an unknown perturbation or smoother, or a file that is not there.
     """
     given = {name: value for name, value in given.items() if value is not None}
+    options = split_pairs(given.pop("option", ())) | {name: given.pop(name) for name in OPTIONS if name in given}
     fields = (PRESET if preset else {}) | given
     if classes:
         fields["classes"] = read_classes(classes)
+    perturbation = find_perturbation(given.get("perturbation", DEFAULT_PERTURBATION))
     if "levels" not in given and "perturbation" in given:
-        fields["levels"] = find_perturbation(given["perturbation"]).levels
+        fields["levels"] = perturbation.levels
+    fields["options"] = perturbation.settle(options).model_dump(exclude_none=True)
     recipe = make_recipe(**fields)
-    find_perturbation(recipe.perturbation).check(recipe.levels)
+    perturbation.check_recipe(recipe)
     check_smoother(recipe, given)
     if recipe.checkpoint is None:
         return recipe
@@ -92,6 +111,19 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
     return make_recipe(**fields | {where: str(file), "checkpoint_sha256": digest})
 
 
+def split_pairs(pairs: Collection[str]) -> dict[str, Any]:
+    """Names and values of `--option NAME=VALUE`.
+
+    Raises:
+        WrongUse: for a pair without an equals sign.
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise WrongUse(f"--option {pair}: write NAME=VALUE, as steps=20")
+    parts = [pair.partition("=") for pair in pairs]
+    return {name.strip().replace("-", "_"): value.strip() for name, _, value in parts}
+
+
 def find_perturbation(name: str) -> "Perturbation":
     """The perturbation of this name.
 
@@ -102,6 +134,11 @@ def find_perturbation(name: str) -> "Perturbation":
     from worker.perturbations import PERTURBATIONS
 
     return PERTURBATIONS.find(name)
+
+
+def job_size_of(recipe: Recipe, given: int | None) -> int | None:
+    """Images per job: as given, or as few as suit a perturbation that takes long; None: the usual number."""
+    return given or find_perturbation(recipe.perturbation).job_size
 
 
 def axis_of(recipe: Recipe) -> Axis:

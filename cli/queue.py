@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cli.dataset import dataset_flags, describe, find_dataset
-from cli.flags import axis_of, recipe_flags, recipe_from
+from cli.flags import axis_of, job_size_of, recipe_flags, recipe_from
 from db.errors import SmoothvoteError
 
 
@@ -27,6 +27,7 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
     from producer.submit import submit as record
 
     settings, recipe = load_settings(), recipe_from(**flags)
+    job_size = job_size_of(recipe, job_size)
     if not dry_run:
         # Queue and database are tried first, so that nothing is recorded that cannot be sent.
         broker = Broker(settings)

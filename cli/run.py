@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.dataset import dataset_flags, describe, find_dataset
-from cli.flags import axis_of, recipe_flags, recipe_from
+from cli.flags import axis_of, job_size_of, recipe_flags, recipe_from
 from cli.look import show_report
 from cli.output import Output, output_flags
 
@@ -33,6 +33,7 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     from producer.run import run_here
 
     settings, recipe = load_settings(), recipe_from(**flags)
+    job_size = job_size_of(recipe, job_size)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if dry_run:
         describe(recipe, dataset, name, job_size)

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from db.errors import WrongUse
 
@@ -38,7 +39,7 @@ Triple = tuple[Finite, Finite, Finite]
 Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 #: Fields that recipes did not have at first, and what those recipes did: these values are left out of a run's id.
-LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "smoother": DEFAULT_SMOOTHER}
+LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "options": None, "smoother": DEFAULT_SMOOTHER}
 
 
 class Preprocessing(NamedTuple):
@@ -50,6 +51,19 @@ class Preprocessing(NamedTuple):
     antialias: bool
     mean: Triple
     std: Triple
+
+
+def _in_pairs(options: Any) -> Any:
+    """Options as sorted pairs, which can be hashed as a mapping cannot; None if there are none."""
+    return tuple(sorted(options.items())) or None if isinstance(options, Mapping) else options
+
+
+#: Names and values of options: an object in JSON.
+Options = Annotated[
+    tuple[tuple[str, int | float | str], ...] | None,
+    BeforeValidator(_in_pairs),
+    PlainSerializer(lambda pairs: None if pairs is None else dict(pairs)),
+]
 
 
 def _ascending(levels: Any) -> Any:
@@ -78,6 +92,8 @@ class Recipe(BaseModel):
 
     #: What is done to an image: the name of one of the worker's perturbations.
     perturbation: Annotated[str, Field(min_length=1)] = DEFAULT_PERTURBATION
+    #: What else the perturbation is told, such as an attack's number of steps: the perturbation says what it takes.
+    options: Options = None
     #: How much of it, ascending, in the perturbation's own unit.
     levels: Annotated[tuple[Level, ...], Field(min_length=1), BeforeValidator(_ascending)] = DEFAULT_LEVELS
     #: What smooths the perturbed image: the name of one of the worker's smoothers.
@@ -178,8 +194,13 @@ def make_recipe(**fields: Any) -> Recipe:
     try:
         return Recipe(**fields)
     except ValidationError as error:
-        by_field = {line["loc"][:1]: _explain(dict(line)) for line in reversed(error.errors())}
-        raise WrongUse("; ".join(reversed(by_field.values()))) from None
+        raise WrongUse(in_one_line(error)) from None
+
+
+def in_one_line(error: ValidationError) -> str:
+    """What is wrong with each field, named by its flag."""
+    by_field = {line["loc"][:1]: _explain(dict(line)) for line in reversed(error.errors())}
+    return "; ".join(reversed(by_field.values()))
 
 
 def _explain(line: dict[str, Any]) -> str:

@@ -1,22 +1,17 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.flags import RECIPE_FLAGS, axis_of, read_classes, recipe_flags, recipe_from
+from cli.flags import OPTIONS, RECIPE_FLAGS, read_classes, recipe_flags, recipe_from
 from cli.list import list_members
-from db.axis import NOISE, Axis
 from db.errors import WRONG_USE, WrongUse
 from db.recipe import Recipe
-from smoothvote import front_door
-from worker.perturbations import PERTURBATIONS
 from worker.smoothers import SMOOTHERS
 
 #: sha256 of b"abc", the standard's own example.
@@ -112,8 +107,10 @@ def test_every_field_but_the_checksum_has_a_flag() -> None:
     def command(**given: Any) -> None: ...
 
     names = [parameter.name for parameter in command.params]
-    assert len(names) == len(RECIPE_FLAGS)
-    assert set(names) == set(Recipe.model_fields) - {"checkpoint_sha256"} | {"preset"}
+    assert len(names) == len(set(names))
+    recipes = set(Recipe.model_fields) - {"checkpoint_sha256", "options"} | {"preset"}
+    assert len(recipes) == len(RECIPE_FLAGS)
+    assert set(names) == recipes | {*OPTIONS, "option"}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +122,7 @@ def test_every_field_but_the_checksum_has_a_flag() -> None:
         (["--smoother", "gaussian"], "smoother", "gaussian"),
         (["--levels", "0.5,0,0.25"], "levels", (0.0, 0.25, 0.5)),
         (["--levels", " 0 , 1e-1 "], "levels", (0.0, 0.1)),
+        (["--levels", "0,1/255, 4 / 255"], "levels", (0.0, 1 / 255, 4 / 255)),
         (["--kernel-size", "7"], "kernel_size", 7),
         (["--kernel-sigma", "2"], "kernel_sigma", 2.0),
         (["--seed", "12"], "seed", 12),
@@ -148,7 +146,7 @@ def test_the_preset_is_a_flag() -> None:
     assert recipe_of("--preset", "article", "--seed", "3") == recipe(preset="article", seed=3)
 
 
-@pytest.mark.parametrize("text", ["0,x", "", "0,,1", "0;1"])
+@pytest.mark.parametrize("text", ["0,x", "", "0,,1", "0;1", "1/0", "1/2/3", "/2"])
 def test_levels_are_numbers_between_commas(text: str) -> None:
     result = shell("--levels", text)
     assert result.exit_code == WRONG_USE
@@ -158,73 +156,11 @@ def test_levels_are_numbers_between_commas(text: str) -> None:
 # -- perturbations and smoothers -----------------------------------------------------------------------------------
 
 
-class Severity:
-    """A perturbation of whole severities."""
-
-    name, axis, levels = "fog", Axis("severity", "severity"), (1.0, 3.0)
-
-    def check(self, levels: Sequence[float]) -> None:
-        if not all(level in (1, 2, 3) for level in levels):
-            raise WrongUse("--levels: fog has severities 1, 2 and 3")
-
-
-@pytest.fixture
-def fog(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"fog": Severity(), "gaussian": PERTURBATIONS["gaussian"]}
-    monkeypatch.setattr(PERTURBATIONS, "find", found.__getitem__)
-
-
-@pytest.mark.usefixtures("fog")
-def test_levels_that_are_not_given_are_the_perturbations_own() -> None:
-    assert recipe(perturbation="fog").levels == (1, 3)
-    assert recipe(perturbation="fog", preset="article").levels == (1, 3)
-    assert recipe(perturbation="fog", levels=(2.0,)).levels == (2,)
-    assert recipe(perturbation="gaussian") == Recipe()
-
-
-@pytest.mark.usefixtures("fog")
-def test_the_perturbation_says_which_levels_are_allowed() -> None:
-    assert refusal(perturbation="fog", levels=(2.0, 4.0)) == "--levels: fog has severities 1, 2 and 3"
-    assert refusal(levels=(0.1, 10.5)) == "--levels: 10.5 is out of range; gaussian takes σ from 0 to 10"
-
-
-@pytest.mark.usefixtures("fog")
-def test_a_run_is_given_the_perturbations_axis() -> None:
-    assert axis_of(recipe(perturbation="fog")) == Axis("severity", "severity")
-    assert axis_of(Recipe()) == NOISE
-
-
-@pytest.mark.usefixtures("fog")
-@pytest.mark.parametrize(
-    ("words", "function"),
-    [
-        (["run"], "producer.run.run_here"),
-        (["sweep"], "producer.sweep.sweep_here"),
-        (["sweep", "--submit"], "producer.sweep.sweep_submit"),
-        (["submit"], "producer.submit.submit"),
-    ],
-    ids=" ".join,
-)
-def test_every_command_that_submits_records_the_axis(
-    words: list[str], function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "a.png").touch()
-    recorded = []
-
-    def stop(*_: Any, axis: Axis, **__: Any) -> None:
-        recorded.append(axis)
-        raise WrongUse("recorded")
-
-    monkeypatch.setattr(function, stop)
-    monkeypatch.setattr("producer.broker.Broker", MagicMock())
-    monkeypatch.setattr("db.session.connect", MagicMock())
-    CliRunner().invoke(front_door, [*words, str(tmp_path), "--perturbation", "fog"])
-    assert recorded == [Axis("severity", "severity")]
-
-
 def test_an_unknown_perturbation_or_smoother_is_told_those_there_are() -> None:
-    assert refusal(perturbation="gausian").startswith("there is no perturbation 'gausian'; there are: gaussian")
-    assert refusal(smoother="gausian").startswith("there is no smoother 'gausian'; there are: gaussian")
+    for noun in ("perturbation", "smoother"):
+        said = refusal(**{noun: "gausian"})
+        assert said.startswith(f"there is no {noun} 'gausian'; there are: ")
+        assert {"gaussian", "median" if noun == "smoother" else "fgsm"} <= set(said.partition("are: ")[2].split(", "))
 
 
 def test_a_kernel_flag_that_the_smoother_does_not_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from worker.engines import Eager, Normalised
 from worker.images import Pixels
 from worker.keys import Key
 from worker.perturbations import PERTURBATIONS, Perturbation, Pointwise, Subject
-from worker.pipeline import predict
+from worker.pipeline import Case, predict
 from worker.views import draw_views
 
 DIGEST = hashlib.sha256(b"an image").digest()
@@ -180,10 +180,11 @@ class SignOfGradient(Perturbation):
     needs_model = True
 
     def perturb(self, subject: Subject, levels: Sequence[float]) -> Iterator[torch.Tensor]:
-        assert subject.network is not None
+        assert subject.aim is not None
+        assert subject.aim.label == 2
         with torch.inference_mode(False), torch.enable_grad():
             image = subject.image.clone().requires_grad_()
-            subject.network(image[None])[0, 0].backward()
+            subject.aim.network(image[None])[0, 0].backward()
             assert image.grad is not None
             for level in levels:
                 yield (image - level * image.grad.sign()).clamp(0, 1).detach()
@@ -204,7 +205,7 @@ def test_an_attack_gets_the_model_and_takes_its_gradient(monkeypatch: pytest.Mon
     recipe = make_recipe(perturbation="sign", levels=(0, 0.1))
     # Red leads by .05 until the attack takes .1 from it; the gradient of green and blue is 0.
     pixels = Pixels(torch.tensor([0.5, 0.45, 0.1]).expand(8, 8, 3), DIGEST)
-    (found,) = predict([(0, lambda: pixels)], recipe, classifier)
+    (found,) = predict([Case(0, lambda: pixels, label=2)], recipe, classifier)
     assert [(row.level, row.label_ns, row.label_maj) for row in found.predicted] == [(0, 0, 0), (0.1, 1, 1)]
     with pytest.raises(Refusal, match="needs the model"):
         draw_views(pixels, torch.empty(0), recipe, FIT, cpu)

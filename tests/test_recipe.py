@@ -16,6 +16,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "checkpoint_sha256": (CHECKPOINT | {"checkpoint_sha256": "0"}, CHECKPOINT | {"checkpoint_sha256": "1"}),
     "classes": ({"classes": ("cat", "dog")}, {"classes": ("dog", "cat")}),
     "perturbation": ({}, {"perturbation": "salt"}),
+    "options": ({}, {"options": {"steps": 10}}),
     "levels": ({}, {"levels": (0.0, 0.125, 0.25)}),
     "smoother": ({}, {"smoother": "median"}),
     "kernel_size": ({}, {"kernel_size": 7}),
@@ -109,8 +110,9 @@ def test_a_field_that_is_off_is_not_a_field_that_is_unset() -> None:
         Recipe(),
         Recipe(levels=(0.1, 0.3), classes=("cat", "dog"), mean=(0.1, 0.2, 0.3), std=(1, 1, 1), antialias=False),
         Recipe(model="/w/a.safetensors", arch="torchvision/resnet18", checkpoint_sha256="ab"),
+        make_recipe(perturbation="pgd-linf", options={"steps": 5, "target": "none", "step_size": 0.5}),
     ],
-    ids=["defaults", "choices", "checkpoint"],
+    ids=["defaults", "choices", "checkpoint", "options"],
 )
 def test_a_recipe_comes_back_from_its_content(recipe: Recipe) -> None:
     back = make_recipe(**recipe.content())
@@ -125,9 +127,20 @@ def test_the_articles_perturbation_and_smoother_are_left_out_of_a_runs_id() -> N
     assert make_recipe(perturbation="salt").content()["perturbation"] == "salt"
 
 
+def test_options_are_an_object_in_json_and_none_are_left_out() -> None:
+    told = make_recipe(perturbation="pgd-linf", options={"target": 3, "steps": 10})
+    assert told.content()["options"] == told.model_dump()["options"] == {"steps": 10, "target": 3}
+    assert told == make_recipe(perturbation="pgd-linf", options={"steps": 10, "target": 3})
+    assert hash(told) == hash(make_recipe(perturbation="pgd-linf", options={"steps": 10, "target": 3}))
+    assert make_recipe(options={}) == Recipe()
+    assert "options" not in Recipe().content()
+
+
 def test_recipes_that_share_a_model_share_a_classifier_whatever_is_done_to_the_images() -> None:
     noisy = Recipe(levels=(0.5, 1, 2, 3), kernel_size=7, kernel_sigma=2.0, seed=3, grayscale="skip")
-    other = Recipe(perturbation="salt", levels=(0, 1, 2, 3), smoother="median", kernel_size=3)
+    other = make_recipe(
+        perturbation="salt", options={"grains": 3}, levels=(0, 1, 2, 3), smoother="median", kernel_size=3
+    )
     assert noisy.classifier_key() == other.classifier_key() == Recipe().classifier_key()
     # The number of levels counts: it decides how many views a forward pass has.
     assert noisy.classifier_key() != Recipe(levels=(0.5,)).classifier_key()

@@ -75,6 +75,13 @@ def test_an_axis_that_was_recorded_without_a_kind_is_of_noise() -> None:
     assert Axis(**{"symbol": "ε", "title": "attack strength", "unit": ""}).kind == "noise"
 
 
+def test_a_level_that_is_a_whole_number_of_parts_is_written_as_a_fraction() -> None:
+    attack = Axis("ε", "attack size", parts=255)
+    assert [attack.at(level) for level in (1 / 255, 4 / 255)] == ["ε = 1/255", "ε = 4/255"]
+    assert [attack.number(level) for level in (0, 0.01, 1, 1.5 / 255)] == ["0", "0.01", "1", "0.00588235"]
+    assert Axis("ε", "attack size").number(51 / 255) == "0.2"
+
+
 def test_an_axis_is_labelled_by_title_symbol_and_unit() -> None:
     assert NOISE.label == "noise level σ (standard deviation of pixels in [0, 1])"
     assert Axis("ε", "attack strength").label == "attack strength ε"

@@ -16,7 +16,7 @@ from worker.assembly import make_classifier
 from worker.classifier import Classifier, DeviceLost, choose_device
 from worker.files import find_root, read
 from worker.images import Pixels, decode
-from worker.pipeline import Source, predict
+from worker.pipeline import Case, predict
 from worker.stopwatch import Stopwatch
 from worker.views import steps_of
 from worker.worker import BrokenProcess, Pinned, alive
@@ -55,8 +55,8 @@ class Compute:
             BrokenProcess: if the device cannot be used by this process any more.
         """
         root = find_root(work.root, self.settings)
-        images: list[tuple[int, Source]] = [
-            (image_id, partial(open_image, root, entry, work.recipe, self.settings, watch))
+        images = [
+            Case(image_id, partial(open_image, root, entry, work.recipe, self.settings, watch), entry.label)
             for image_id, entry in work.images
         ]
         try:

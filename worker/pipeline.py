@@ -11,13 +11,14 @@ import torch
 from db.errors import Refusal, one_line
 from db.recipe import VIEWS, Recipe
 from db.store import Failed, Found, Predicted
+from worker.attacks.aim import aim_of
 from worker.classifier import Answers, Classifier, DeviceLost
 from worker.images import Pixels
 from worker.lanes import batched, spread
 from worker.memory import ran_out
 from worker.stopwatch import Stopwatch
 from worker.unusable import Unusable
-from worker.views import draw_field, draw_views, merges_steps, plain_views, steps_of
+from worker.views import draw_field, draw_views, merges_steps, plain_views
 from worker.vote import majority
 
 logger = logging.getLogger("worker")
@@ -30,13 +31,22 @@ LARGE_IMAGE = Lock()
 Source = Callable[[], Pixels]
 
 
+class Case(NamedTuple):
+    """An image that is to be predicted."""
+
+    image_id: int
+    source: Source
+    #: Index of its true class, or None. An attack wants to know it.
+    label: int | None = None
+
+
 def predict(
-    images: Iterable[tuple[int, Source]], recipe: Recipe, classifier: Classifier, watch: Stopwatch | None = None
+    images: Iterable[Case | tuple[int, Source]], recipe: Recipe, classifier: Classifier, watch: Stopwatch | None = None
 ) -> Generator[Found]:
     """Predicts images: yields predictions and failures, in the images' order, some images at a time.
 
     Args:
-        images: id and source of each.
+        images: the cases, or id and source of images whose labels are not known.
         recipe: what is done with them.
         classifier: made from that recipe.
         watch: adds up the seconds of each stage, over all lanes.
@@ -50,7 +60,7 @@ def predict(
     at_once = max(1, classifier.batch_size // (len(recipe.levels) * len(VIEWS)))
     odd: dict[int, Exception] = {}
     fine = False
-    groups = batched(images, at_once)
+    groups = batched((Case(*image) for image in images), at_once)
     with closing(spread(group.predict, groups, lanes=classifier.lanes, threads=classifier.threads)) as results:
         for found, unforeseen in results:
             fine = fine or bool(found.predicted)
@@ -67,16 +77,16 @@ class Group:
 
     def __init__(self, recipe: Recipe, classifier: Classifier, watch: Stopwatch) -> None:
         self.recipe, self.classifier, self.watch = recipe, classifier, watch
-        self.network = classifier.network if steps_of(recipe).perturbation.needs_model else None
+        self.aim = aim_of(recipe, classifier)
 
     @torch.inference_mode()
-    def predict(self, images: Sequence[tuple[int, Source]]) -> tuple[Found, dict[int, Exception]]:
+    def predict(self, images: Sequence[Case]) -> tuple[Found, dict[int, Exception]]:
         """What was found; and, by image, unforeseen errors: whether image or machine is at fault, other images tell."""
         found, odd = Found([], []), dict[int, Exception]()
         usable: list[tuple[int, Drawn]] = []
-        for image_id, source in images:
-            with self._blaming(image_id, found, odd):
-                usable.append((image_id, self._draw(source)))
+        for case in images:
+            with self._blaming(case.image_id, found, odd):
+                usable.append((case.image_id, self._draw(case)))
         if not usable:
             return found, odd
         with self.watch.on("model"), self.classifier.device_errors():
@@ -114,15 +124,16 @@ class Group:
             logger.warning("image %d: %s: %s", image_id, type(error).__name__, one_line(error))
             odd[image_id] = error.with_traceback(None)  # a traceback keeps tensors alive
 
-    def _draw(self, source: Source) -> "Drawn":
-        pixels = source()
+    def _draw(self, case: Case) -> "Drawn":
+        pixels = case.source()
         recipe, classifier = self.recipe, self.classifier
+        aim = self.aim._replace(label=case.label) if self.aim else None
         with _room_for(pixels, classifier.device):
             with self.watch.on("noise"):
                 field = draw_field(pixels, recipe)
             with self.watch.on("views"):
-                views = draw_views(pixels, field, recipe, classifier.preprocessing, classifier.device, self.network)
-        return Drawn(source, pixels.digest, views, merges_steps(pixels, recipe, classifier.preprocessing))
+                views = draw_views(pixels, field, recipe, classifier.preprocessing, classifier.device, aim)
+        return Drawn(case.source, pixels.digest, views, merges_steps(pixels, recipe, classifier.preprocessing))
 
     def _exact_views(self, drawn: "Drawn", close: torch.Tensor) -> torch.Tensor:
         """The views that no engine could decide, for eager fp32: drawn again step by step where steps were merged."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from db.errors import Refusal, WrongUse
 from db.recipe import VIEWS, Preprocessing, Recipe
@@ -16,7 +15,7 @@ from worker.images import Pixels, to_unit
 from worker.keys import Key
 from worker.lanes import batched
 from worker.matrices import AxisMatrices, matrices_of
-from worker.perturbations import PERTURBATIONS, Perturbation, Pointwise, Subject
+from worker.perturbations import PERTURBATIONS, Aim, Perturbation, Pointwise, Subject
 from worker.preprocess import fit, resized_sides
 from worker.smoothers import SMOOTHERS, Separable, Smoother
 from worker.unusable import Unusable
@@ -39,10 +38,12 @@ def steps_of(recipe: Recipe) -> Steps:
     """The perturbation and the smoother that a recipe names.
 
     Raises:
-        Refusal: if this worker does not have one of them.
+        Refusal: if this worker does not have one of them, or the perturbation does not take the recipe's options.
     """
     try:
-        return Steps(PERTURBATIONS.find(recipe.perturbation), SMOOTHERS.find(recipe.smoother))
+        steps = Steps(PERTURBATIONS.find(recipe.perturbation), SMOOTHERS.find(recipe.smoother))
+        steps.perturbation.settle(dict(recipe.options or ()))
+        return steps
     except WrongUse as error:
         raise Refusal(f"this worker cannot do the run: {error}; is it older than the run? update it") from None
 
@@ -55,7 +56,7 @@ def draw_field(pixels: Pixels, recipe: Recipe) -> torch.Tensor:
 
 def draw_views(
     pixels: Pixels, field: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, device: torch.device,
-    network: nn.Module | None = None,
+    aim: Aim | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """All views of an image: (levels · 3, 3, crop, crop) float32 in [0, 1] on the device, level by level.
 
@@ -67,11 +68,11 @@ def draw_views(
         recipe: names perturbation, levels and smoother.
         preprocessing: for resize and crop.
         device: where the views are wanted.
-        network: the model, for a perturbation that needs it.
+        aim: the model and the image's label, for a perturbation that needs them.
 
     Raises:
         Unusable: too_small, too_narrow.
-        Refusal: if this worker does not have the steps, or there is no network for a perturbation that needs it.
+        Refusal: if this worker does not have the steps, or there is no model for a perturbation that needs it.
     """
     height, width = pixels.values.shape[:2]
     steps = steps_of(recipe)
@@ -80,7 +81,7 @@ def draw_views(
     if isinstance(steps.perturbation, Pointwise) and isinstance(steps.smoother, Separable):
         planes = _pointwise_planes(pixels, field, recipe, steps.perturbation, axes, device)
     else:
-        subject = _subject(pixels, field, recipe, preprocessing, device, network)
+        subject = _subject(pixels, field, recipe, preprocessing, device, aim)
         planes = _whole_planes(subject, steps, axes)
     crop = preprocessing.crop
     views = torch.empty(len(recipe.levels), len(VIEWS), 3, crop, crop, device=device)
@@ -93,7 +94,7 @@ def draw_views(
 
 def plain_views(
     pixels: Pixels, field: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, wanted: Sequence[int],
-    network: nn.Module | None = None,
+    aim: Aim | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """The same views, one step after the other on the whole image, on the CPU: (wanted, 3, crop, crop).
 
@@ -106,7 +107,7 @@ def plain_views(
     perturbation, smoother = steps_of(recipe)
     height, width = pixels.values.shape[:2]
     _check_size(height, width, recipe, smoother)
-    subject = _subject(pixels, field, recipe, preprocessing, torch.device("cpu"), network)
+    subject = _subject(pixels, field, recipe, preprocessing, torch.device("cpu"), aim)
     levels = sorted({number // len(VIEWS) for number in wanted})
     perturbed = perturbation.perturb(subject, [recipe.levels[level] for level in levels])
     found = {}
@@ -175,13 +176,13 @@ def _whole_planes(subject: Subject, steps: Steps, axes: tuple[AxisMatrices, Axis
 
 def _subject(
     pixels: Pixels, field: torch.Tensor, recipe: Recipe, preprocessing: Preprocessing, device: torch.device,
-    network: nn.Module | None,
+    aim: Aim | None,
 ) -> Subject:  # fmt: skip
-    if network is None and PERTURBATIONS.find(recipe.perturbation).needs_model:
+    if aim is None and PERTURBATIONS.find(recipe.perturbation).needs_model:
         raise Refusal(f"the perturbation {recipe.perturbation} needs the model, which is not loaded here")
     image = to_unit(_sent(pixels.values.permute(2, 0, 1), device))
     key = Key(pixels.digest, recipe.seed)
-    return Subject(image, _sent(field, device), key, recipe, preprocessing, network)
+    return Subject(image, _sent(field, device), key, recipe, preprocessing, aim)
 
 
 def _check_size(height: int, width: int, recipe: Recipe, smoother: Smoother) -> None:

@@ -5,12 +5,14 @@ reads names, axes and levels from here and has no torch: members import torch in
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from db.axis import Axis
 from db.errors import WrongUse
-from db.recipe import Recipe
+from db.recipe import Recipe, in_one_line
 from db.registry import Family
 from worker.keys import Key
 
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
     from torch import nn
 
     from db.recipe import Preprocessing
+
+
+class Aim(NamedTuple):
+    """What an attack aims at: a model, and the label that it is to lose."""
+
+    #: From (N, 3, crop, crop) views in [0, 1] to (N, classes) logits, in fp32, on the image's device.
+    network: "nn.Module"
+    #: How the views of this model are resized and cropped.
+    preprocessing: "Preprocessing"
+    #: Index of the image's true class; None: whatever the model says of the image as it is.
+    label: int | None = None
+    #: Called after each forward pass: a worker shows by it that it is alive.
+    after_pass: Callable[[], None] = lambda: None
 
 
 class Subject(NamedTuple):
@@ -32,8 +47,18 @@ class Subject(NamedTuple):
     key: Key
     recipe: Recipe
     preprocessing: "Preprocessing"
-    #: The model, from (N, 3, crop, crop) views in [0, 1] to (N, classes) logits, for a perturbation that needs it.
-    network: "nn.Module | None" = None
+    #: For a perturbation that needs the model.
+    aim: Aim | None = None
+
+
+class Options(BaseModel):
+    """What a perturbation is told beside its levels: nothing, unless it declares fields.
+
+    A run records every option that is not None, so that its report can name them. An option that is added later has
+    the default None: then the ids of earlier runs stay.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Perturbation(ABC):
@@ -47,8 +72,12 @@ class Perturbation(ABC):
     levels: tuple[float, ...]
     #: The lowest and the highest level that is allowed.
     limits: tuple[float, float]
-    #: Whether x depends on the model, as that of an attack does: ``Subject.network`` is None for the others.
+    #: Whether x depends on the model, as that of an attack does: ``Subject.aim`` is None for the others.
     needs_model: bool = False
+    #: What it can be told beside its levels.
+    options: type[Options] = Options
+    #: Images per job of a run that sets no number; None: the usual number. Fewer where one image takes seconds.
+    job_size: int | None = None
 
     def check(self, levels: Sequence[float]) -> None:
         """Refuses levels that this perturbation does not have.
@@ -61,6 +90,29 @@ class Perturbation(ABC):
             if not low <= level <= high:
                 allowed = f"{self.name} takes {self.axis.symbol} from {low:g} to {high:g}"
                 raise WrongUse(f"--levels: {level:g} is out of range; {allowed}")
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuses a recipe that names this perturbation and does not fit it.
+
+        Raises:
+            WrongUse: naming the flag and what is allowed.
+        """
+        self.check(recipe.levels)
+
+    def settle(self, given: Mapping[str, Any]) -> Options:
+        """All options, from those that are given: checked, with defaults for the others.
+
+        Raises:
+            WrongUse: naming the flag of an option that it does not take, or whose value is not valid.
+        """
+        for name in given:
+            if name not in self.options.model_fields:
+                flag = name.replace("_", "-")
+                raise WrongUse(f"--{flag}: the perturbation {self.name} does not take it; leave it out")
+        try:
+            return self.options(**given)
+        except ValidationError as error:
+            raise WrongUse(in_one_line(error)) from None
 
     def draw(self, key: Key, height: int, width: int) -> "torch.Tensor":
         """The random field of an image: drawn once, on the CPU, and shared by all levels, so that they compare.

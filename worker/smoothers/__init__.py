@@ -21,6 +21,8 @@ class Smoother(ABC):
     name: str
     #: The fields of a recipe that change what it does, of ``kernel_size`` and ``kernel_sigma``.
     uses: tuple[str, ...] = ()
+    #: Whether PyTorch can take the gradient of ``smooth``. If not, an attack takes that of the identity.
+    differentiable: bool = False
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Pixels that the shorter side of an image must have: smaller images end as failures, too_small."""

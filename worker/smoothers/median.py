@@ -21,6 +21,7 @@ class Median(Smoother):
 
     name = "median"
     uses = ("kernel_size",)
+    differentiable = True
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Half a kernel and a pixel: a border is reflected without its edge."""
