@@ -23,6 +23,7 @@ class Bilateral(Smoother):
 
     name = "bilateral"
     uses = ("kernel_size", "kernel_sigma")
+    differentiable = True
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Half a kernel and a pixel: a border is reflected without its edge."""

@@ -17,6 +17,7 @@ class Box(Separable):
 
     name = "box"
     uses = ("kernel_size",)
+    differentiable = True
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Half a kernel and a pixel: a border is reflected without its edge."""

@@ -26,6 +26,7 @@ class NonLocalMeans(Smoother):
 
     name = "non_local_means"
     uses = ("kernel_size", "kernel_sigma")
+    differentiable = True
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Half a kernel, half a patch and a pixel: a border is reflected without its edge."""
