@@ -10,8 +10,8 @@ from db.errors import WrongUse
 from db.outcome import Judged, count_of
 from db.runs import RunInfo, progress
 from db.tables import Image, Prediction
-from report.report import Tested, over_levels
 from report.stats import Interval, Paired, Rate, paired, rate
+from report.tested import Tested, over_levels
 
 #: What is compared: the views, and the vote, where a reject counts as wrong.
 VIEWS = ("ns", "ss", "ds", "maj")

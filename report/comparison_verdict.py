@@ -1,8 +1,9 @@
 """The answer of a comparison in words: at which levels is which run right more often?"""
 
 from db.axis import Axis
+from report.attack import attacker
 from report.comparison import Comparison, LevelComparison
-from report.report import Verdict
+from report.tested import Verdict
 
 #: The vote comes first: it is what would be deployed.
 SPOKEN = {"maj": "Vote", "ns": "NS", "ss": "SS", "ds": "DS"}
@@ -15,7 +16,34 @@ def verdict(comparison: Comparison) -> str:
         return "No image is predicted by both runs yet."
     axis = comparison.first.axis
     text = _labelled(levels, axis) if any(level.labelled for level in levels) else _unlabelled(levels, axis)
+    text = f"{_attackers(comparison, levels)} {text}".lstrip()
     return text if comparison.complete else f"So far, with images pending: {text}"
+
+
+def _attackers(comparison: Comparison, levels: list[LevelComparison]) -> str:
+    """What it gains an attacker to know the defence; "" where both runs have attackers of one kind, or none."""
+    axis, known = comparison.first.axis, [attacker(run.recipe) for run in (comparison.first, comparison.second)]
+    if axis.kind != "attack" or known[0] == known[1]:
+        return ""
+    gains: list[str] = []
+    loses: list[str] = []
+    for level in levels:
+        vote = level.views["maj"]
+        if level.value > 0 and vote and vote.tested.verdict != "undecided":
+            model, defence = (vote.first, vote.second) if known[0] == "model" else (vote.second, vote.first)
+            shares = f"{axis.at(level.value)} (from {model.value:.3f} to {defence.value:.3f})"
+            (gains if defence.value < model.value else loses).append(shares)
+    said = []
+    if gains:
+        said.append(
+            f"An attacker who knows the defence takes more robust accuracy from the vote at {', '.join(gains)}."
+        )
+    if loses:
+        said.append(
+            f"Warning: an attacker who knows the defence takes less at {', '.join(loses)}: one who knows more can do no worse, "
+            "so that attack misses what it could find."
+        )
+    return " ".join(said) or "It is not shown that an attacker gains by knowing the defence."
 
 
 def _labelled(levels: list[LevelComparison], axis: Axis) -> str:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from db.recipe import Recipe
-from report.report import COUNTS, RATES, Level, OperatingPoint, Report, Tested
+from report.attack_verdict import warnings
+from report.report import COUNTS, RATES, SUCCESS_RATES, Level, OperatingPoint, Report
 from report.stats import Rate
+from report.tested import Tested
 from report.verdict import verdict
 
 
@@ -27,13 +29,14 @@ def to_json(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "interval": report.interval,
         "verdict": verdict(report),
+        "warnings": warnings(report),
         "levels": [_level_json(level, run.recipe) for level in report.levels],
     }
 
 
 def _level_json(level: Level, recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = recipe.level_fields(level.value) | {name: getattr(level, name) for name in COUNTS}
-    for name in RATES:
+    for name in (*RATES, *SUCCESS_RATES):
         values |= rate_json(name, level.rate(name))
     return values | {
         "saved": level.saved,

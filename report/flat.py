@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from report.report import COUNTS, OTHERS, RATES, Level, OperatingPoint, Report, Tested
+from report.report import COUNTS, OTHERS, RATES, SUCCESS_RATES, Level, OperatingPoint, Report
 from report.stats import Rate
+from report.tested import Tested
 
 
 def level_rows(report: Report) -> list[dict[str, Any]]:
@@ -15,7 +16,7 @@ def level_rows(report: Report) -> list[dict[str, Any]]:
 
 def _level(level: Level) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(level, name) for name in COUNTS}
-    for name in RATES:
+    for name in (*RATES, *SUCCESS_RATES):
         row |= _rate(name, level.rate(name))
     row |= {"saved": level.saved, "lost": level.lost}
     for view in OTHERS:

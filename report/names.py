@@ -1,7 +1,8 @@
 """What the rates, views and tests are called where people read them: in tables, plots and pages."""
 
 from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe
-from report.report import RATES, Report
+from report.attack import KNOWS, attacker
+from report.report import Report
 from report.stats import CONFIDENCE, Interval
 
 #: What stands over a rate's column.
@@ -16,6 +17,8 @@ TITLES = {
     "unanimous_rate": "All agree",
     "agree_ss": "SS = NS",
     "agree_ds": "DS = NS",
+    "attack_success": "Attack success",
+    "attack_success_thresholding": "Attack success, thresholding",
 }
 #: What a line in a plot is called, where that is not its title.
 LINE_NAMES = TITLES | {
@@ -24,18 +27,45 @@ LINE_NAMES = TITLES | {
     "reject_rate": "Reject rate",
     "thresholding": "Selective accuracy of confidence thresholding, same coverage",
 }
-#: The rates that a table shows, and those of a run without labels.
-SHOWN = RATES[:6]
+#: The lines of a report's plot, in the order in which they are drawn.
+DRAWN = ("acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "thresholding", "reject_rate")
+#: The same under attack; these lines alone are drawn.
+ATTACK_LINE_NAMES = {
+    "acc_ns": "NS",
+    "acc_ss": "SS",
+    "acc_ds": "DS",
+    "acc_maj_overall": "Vote, a reject counting as wrong",
+    "reject_rate": "Reject rate",
+    "attack_success": "Attack success (accepted and wrong)",
+    "attack_success_thresholding": "Attack success with confidence thresholding, same coverage",
+}
+#: The rates that a table shows of a run without labels.
 SHOWN_UNLABELLED = ("reject_rate", "unanimous_rate", "agree_ss", "agree_ds")
 INTERVAL_NAMES: dict[Interval, str] = {"wilson": "Wilson", "clopper-pearson": "Clopper–Pearson"}
 POINT_NAMES = {"unanimous": "3 of 3 agree", "majority": "2 of 3 agree", "always": "always"}
 OTHER_NAMES = {"ss": "SS − NS", "ds": "DS − NS", "maj": "vote − NS"}
 
 
+def called(recipe: Recipe) -> str:
+    """A recipe among others of a sweep: its model and how it smooths."""
+    model = recipe.model.rpartition("/")[2].partition("@")[0]
+    return " ".join([model, *smoothing(recipe)])
+
+
+def smoothing(recipe: Recipe) -> tuple[str, str]:
+    """How a recipe smooths: the Gaussian kernel's size and standard deviation, or another smoother's name and size."""
+    size = f"{recipe.kernel_size}×{recipe.kernel_size}"
+    if recipe.smoother != DEFAULT_SMOOTHER:
+        return recipe.smoother, size
+    return size, f"σ {recipe.kernel_sigma:g}"
+
+
 def method(recipe: Recipe) -> str:
     """What a recipe measures, in a few words: the model, and what is not the default."""
     precision = "" if recipe.precision == "exact" else f", {recipe.precision}"
     perturbation = "" if recipe.perturbation == DEFAULT_PERTURBATION else f", {recipe.perturbation}"
+    if dict(recipe.options or ()).get("attacker"):
+        perturbation += f" by an attacker who {KNOWS[attacker(recipe)]}"
     smoother = "" if recipe.smoother == DEFAULT_SMOOTHER else f", smoothed by {recipe.smoother}"
     return f"{recipe.model}{precision}{perturbation}{smoother}"
 
@@ -51,6 +81,15 @@ def legend(report: Report) -> str:
     return (
         "NS, SS, DS: right unsmoothed, smoothed once, smoothed twice. Acc Maj: right among the accepted; overall: a "
         f"reject is wrong. {interval}"
+    )
+
+
+def attack_legend(report: Report) -> str:
+    """What the columns of an attack's rates mean."""
+    return (
+        "Robust: right under attack, unsmoothed (NS), smoothed once (SS), smoothed twice (DS); in the vote a reject is wrong. "
+        "Reject: the attack is detected. Attack success: accepted and wrong; by thresholding: where confidence thresholding "
+        f"accepts as many images. Rates have {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} intervals."
     )
 
 

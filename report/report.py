@@ -16,36 +16,22 @@ from db.runs import Progress, RunInfo, find_run, progress
 from db.session import reading
 from db.summaries import summarise, tallies
 from db.tally import Tally
-from report.stats import INTERVALS, Interval, Paired, Rate, holm, paired, rate
+from report.attack import AttackChecks, check_attack
+from report.stats import INTERVALS, Interval, Paired, Rate, paired, rate
+from report.tested import Tested, Verdict, over_levels
 
 #: The rates of a level, in the order in which they are shown. acc_maj is over the accepted: selective accuracy.
 RATES = (
     "acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rate", "coverage",
     "unanimous_rate", "agree_ss", "agree_ds",
 )  # fmt: skip
+#: Rates of what gets through: a share that is accepted and wrong. They are attack success where the run is an attack.
+SUCCESS_RATES = ("attack_success", "attack_success_thresholding")
 COUNTS = ("expected", "predicted", "failed", "skipped", "pending", "labelled")
 #: What is compared with the unsmoothed view.
 OTHERS = ("ss", "ds", "maj")
 
-#: A difference is shown if its adjusted p-value is below this.
-ALPHA = 0.05
-
 Point = Literal["unanimous", "majority", "always"]
-Verdict = Literal["better", "worse", "undecided"]
-
-
-class Tested(NamedTuple):
-    """A paired difference, and its p-value adjusted for the number of levels (Holm)."""
-
-    pair: Paired
-    p_holm: float
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the second is right more often than the first."""
-        if self.p_holm >= ALPHA:
-            return "undecided"
-        return "better" if self.pair.difference > 0 else "worse"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +77,10 @@ class Level:
     unanimous_rate: Rate | None
     agree_ss: Rate | None
     agree_ds: Rate | None
+    #: Share of the labelled images that the vote accepts and gets wrong; that confidence thresholding does, where it
+    #: accepts as many.
+    attack_success: Rate | None
+    attack_success_thresholding: Rate | None
 
     #: Images where NS is wrong and the vote right; where NS is right and the vote wrong or rejecting.
     saved: int | None
@@ -104,7 +94,7 @@ class Level:
     curve_vote: list[tuple[float, float]]
 
     def rate(self, name: str) -> Rate | None:
-        """The rate of this name, one of RATES or ``thresholding``."""
+        """The rate of this name, one of RATES, SUCCESS_RATES or ``thresholding``."""
         found: Rate | None = getattr(self, name)
         return found
 
@@ -132,6 +122,8 @@ class Report:
     #: The method for the intervals of rates. Those of differences are Newcombe's.
     interval: Interval
     levels: list[Level]
+    #: Whether the attack is strong enough; None for other perturbations.
+    attack: AttackChecks | None = None
 
     @property
     def labelled(self) -> bool:
@@ -181,6 +173,7 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
             )
             for number, (value, tally) in enumerate(counts)
         ],
+        attack=check_attack(session, run),
     )
 
 
@@ -224,6 +217,8 @@ def _level(
         unanimous_rate=rate(t.unanimous, t.predicted),
         agree_ss=rate(t.agree_ss, t.predicted),
         agree_ds=rate(t.agree_ds, t.predicted),
+        attack_success=rate(t.accepted_labelled - t.right_maj, t.labelled),
+        attack_success_thresholding=rate(t.accepted_labelled - t.thresholding_majority.right, t.labelled),
         saved=t.right_maj - t.both_maj if t.labelled else None,
         lost=t.right_ns - t.both_maj if t.labelled else None,
         against_ns=against_ns,
@@ -275,12 +270,6 @@ def _against_thresholding(t: Tally, point: Point) -> Paired | None:
 
 def _pairs(of: int, first: int, second: int, both: int) -> Paired | None:
     return paired(both, first - both, second - both, of - first - second + both)
-
-
-def over_levels(pairs: Sequence[Paired | None]) -> list[Tested | None]:
-    """The pairs of all levels, each with its p-value adjusted for the number of levels."""
-    adjusted = iter(holm([pair.p for pair in pairs if pair]))
-    return [pair and Tested(pair, next(adjusted)) for pair in pairs]
 
 
 def _risks(curve: Sequence[tuple[int, int]], labelled: int) -> list[tuple[float, float]]:

@@ -1,14 +1,19 @@
-"""The answer of a report in words: is it worth deploying this vote, for this model and this perturbation?"""
+"""The answer of a report in words: is it worth deploying this vote, for this model and this perturbation?
+
+Under attack the question is another one: report/attack_verdict.py answers it.
+"""
 
 from db.axis import Axis
-from report.report import Level, Report, Verdict
+from report.attack_verdict import attack_verdict
+from report.report import Level, Report
 from report.stats import Rate
+from report.tested import Verdict
 
 COST = "Thresholding needs one view of an image, the vote three."
 
 
 def verdict(report: Report) -> str:
-    """Whether the vote beats confidence thresholding, which rejects as many images, level by level.
+    """Whether the vote beats confidence thresholding, which rejects as many images; under attack, whether it helps.
 
     Confidence thresholding rejects the images where the unsmoothed view has the lowest softmax probability (Hendrycks &
     Gimpel, 2017; Geifman & El-Yaniv, 2017).
@@ -17,7 +22,10 @@ def verdict(report: Report) -> str:
     if not levels:
         return "Nothing is predicted yet."
     axis = report.run.axis
-    text = _labelled(levels, axis) if any(level.labelled for level in levels) else _unlabelled(levels, axis)
+    if axis.kind == "attack":
+        text = attack_verdict(report, levels)
+    else:
+        text = _labelled(levels, axis) if any(level.labelled for level in levels) else _unlabelled(levels, axis)
     return text if report.complete else f"So far, with images pending: {text}"
 
 

@@ -15,7 +15,7 @@ from db.migrations import upgrade
 from db.runs import find_run
 from db.session import open_engine, reading
 from db.settings import Settings
-from report.names import SHOWN
+from report.names import ATTACK_LINE_NAMES, DRAWN
 from report.plots import PLOTS, check_plot_file, plots_of
 from report.plots.style import LINES
 from report.report import report
@@ -37,7 +37,7 @@ def test_a_report_is_drawn_in_each_format_complete_or_not(
 
 def test_lines_can_be_told_apart_in_grey() -> None:
     assert len({(marker, dash) for _, marker, dash in LINES.values()}) == len(LINES)
-    assert set(LINES) == {*SHOWN, "thresholding"}
+    assert set(LINES) == {*DRAWN, *ATTACK_LINE_NAMES}
 
 
 def test_the_picture_is_of_a_size_for_print(engine: Engine, tmp_path: Path) -> None:
@@ -83,6 +83,18 @@ def test_the_horizontal_axis_is_that_of_the_run(engine: Engine, tmp_path: Path) 
         PLOTS[name].draw(replace(found, run=replace(found.run, axis=severity)), tmp_path / f"{name}.svg")
     assert "<!-- severity (1 to 5) -->" in (tmp_path / "rates.svg").read_text()
     assert "<!-- severity = 0.25, 4 images -->" in (tmp_path / "risk_coverage.svg").read_text()
+
+
+def test_under_attack_robust_accuracy_and_success_are_drawn(engine: Engine, tmp_path: Path) -> None:
+    finish_all(engine, record(engine, [1, 2, 1, 1]))
+    with reading(engine) as session:
+        found = report(session, find_run(session, "latest"))
+    axis = Axis("ε", "attack size", "L∞ distance", 255, kind="attack")
+    PLOTS["rates"].draw(replace(found, run=replace(found.run, axis=axis)), tmp_path / "a.svg")
+    drawn = (tmp_path / "a.svg").read_text()
+    for said in ("robust accuracy", "share of images", "Attack success (accepted and wrong)"):
+        assert f"<!-- {said} -->" in drawn
+    assert "Selective" not in drawn
 
 
 def test_every_plot_has_its_flag_on_the_commands_that_find_what_it_draws() -> None:

@@ -31,6 +31,7 @@ def document(comparison: Comparison) -> Document:
         steps=[
             Step("every view, every test", f"smoothvote compare {first} {second} --detail"),
             Step("a plot", f"smoothvote compare {first} {second} --plot differences.png"),
+            Step("accuracy of both", f"smoothvote compare {first} {second} --robustness robustness.png"),
             Step("one of them alone", f"smoothvote report {second}"),
         ],
         data=to_json(comparison),

@@ -1,6 +1,6 @@
 """A run's report as a document: the verdict, a table of every level, and the tests in detail."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from db.axis import Axis
 from report.data import to_json
@@ -15,10 +15,12 @@ from report.names import (
     POINTS_TITLE,
     SHOWN_UNLABELLED,
     TITLES,
+    attack_legend,
     legend,
     method,
 )
-from report.report import COUNTS, RATES, Level, OperatingPoint, Report, Tested
+from report.report import COUNTS, RATES, Level, OperatingPoint, Report
+from report.tested import Tested
 from report.verdict import verdict
 
 #: Heads of the summary's columns.
@@ -30,6 +32,16 @@ SUMMARY = {
     "thresholding": "the same by thresholding",
     "acc_maj_overall": "Acc Maj overall",
     "reject_rate": "Reject",
+}
+#: The same of a run under attack.
+ATTACK_SUMMARY = {
+    "acc_ns": "Robust NS",
+    "acc_ss": "Robust SS",
+    "acc_ds": "Robust DS",
+    "acc_maj_overall": "Robust vote",
+    "reject_rate": "Reject",
+    "attack_success": "Attack success",
+    "attack_success_thresholding": "success by thresholding",
 }
 
 
@@ -64,9 +76,10 @@ def _summary(report: Report) -> Table:
         head = [axis.symbol, *(TITLES[name] for name in SHOWN_UNLABELLED)]
         rows = [[Written(axis.number(level.value)), *map(level.rate, SHOWN_UNLABELLED)] for level in report.levels]
         return Table(head=head, rows=rows, legend=legend(report))
-    head = [axis.symbol, *SUMMARY.values()]
-    rows = [[Written(axis.number(level.value)), *map(level.rate, SUMMARY)] for level in report.levels]
-    return Table(head=head, rows=rows, legend=legend(report))
+    shown = ATTACK_SUMMARY if axis.kind == "attack" else SUMMARY
+    head = [axis.symbol, *shown.values()]
+    rows = [[Written(axis.number(level.value)), *map(level.rate, shown)] for level in report.levels]
+    return Table(head=head, rows=rows, legend=(attack_legend if axis.kind == "attack" else legend)(report))
 
 
 def _counts(report: Report) -> str:
@@ -85,7 +98,9 @@ def _counts(report: Report) -> str:
 
 def _rest(report: Report) -> Table:
     """The counts, and the rates that the summary leaves out."""
-    shown = SUMMARY if report.labelled else SHOWN_UNLABELLED
+    shown: Collection[str] = ATTACK_SUMMARY if report.run.axis.kind == "attack" else SUMMARY
+    if not report.labelled:
+        shown = SHOWN_UNLABELLED
     rates = [name for name in RATES if name not in shown and any(level.rate(name) for level in report.levels)]
     return Table(
         title="Counts of images, coverage, and how often views agree",

@@ -18,6 +18,8 @@ LINES = {
     "acc_maj_overall": ("#7F7F7F", "v", ":"),
     "thresholding": ("#CC79A7", "P", (0, (1, 1))),
     "reject_rate": ("#D55E00", "X", "--"),
+    "attack_success": ("#56B4E9", "*", "-"),
+    "attack_success_thresholding": ("#CC79A7", "p", ":"),
 }
 
 
