@@ -1,4 +1,4 @@
-"""A sweep: one run for each of many recipes over one dataset, models × kernel sizes × kernel sigmas."""
+"""A sweep: one run for each of many recipes over one dataset, models × perturbations × kernel sizes × kernel sigmas."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -18,29 +18,34 @@ from producer.dispatch import dispatch
 from producer.submit import default_name, submit
 
 
-def recipes_of(models: Sequence[Recipe], sizes: Sequence[float], sigmas: Sequence[float]) -> list[Recipe]:
-    """Each model with each kernel, in the order given.
+def recipes_of(bases: Sequence[Recipe], sizes: Sequence[float], sigmas: Sequence[float]) -> list[Recipe]:
+    """Each model and perturbation with each kernel, in the order given.
 
     Args:
-        models: one recipe per model.
-        sizes: sides of the kernels in pixels; empty: the size in the model's recipe.
-        sigmas: standard deviations of the kernels in pixels; empty: the one in the model's recipe.
+        bases: one recipe per model and perturbation.
+        sizes: sides of the kernels in pixels; empty: the size in the base.
+        sigmas: standard deviations of the kernels in pixels; empty: the one in the base.
 
     Raises:
         WrongUse: for a kernel that is not valid, or a value that is given twice.
     """
-    for flag, values in (
-        ("--model", [model.model for model in models]),
-        ("--kernel-size", [f"{size:g}" for size in sizes]),
-        ("--kernel-sigma", [f"{sigma:g}" for sigma in sigmas]),
-    ):
-        if twice := next((value for value in values if values.count(value) > 1), None):
-            raise WrongUse(f"{flag}: {twice} is given twice; name each once")
+    check_once("--kernel-size", [f"{size:g}" for size in sizes])
+    check_once("--kernel-sigma", [f"{sigma:g}" for sigma in sigmas])
     return [
-        make_recipe(**model.model_dump() | {"kernel_size": size, "kernel_sigma": sigma})
-        for model in models
-        for size, sigma in product(sizes or [model.kernel_size], sigmas or [model.kernel_sigma])
+        make_recipe(**base.model_dump() | {"kernel_size": size, "kernel_sigma": sigma})
+        for base in bases
+        for size, sigma in product(sizes or [base.kernel_size], sigmas or [base.kernel_sigma])
     ]
+
+
+def check_once(flag: str, values: Sequence[str]) -> None:
+    """Refuses a value that a flag is given twice.
+
+    Raises:
+        WrongUse: naming the flag and the value.
+    """
+    if twice := next((value for value in values if values.count(value) > 1), None):
+        raise WrongUse(f"{flag}: {twice} is given twice; name each once")
 
 
 def name_of(recipe: Recipe, dataset: Dataset, name: str | None) -> str:
@@ -61,6 +66,7 @@ def plan(recipes: Mapping[str, Recipe], dataset: Dataset, name: str | None) -> d
             "id": run_id,
             "name": name_of(recipe, dataset, name),
             "model": recipe.model,
+            "perturbation": recipe.perturbation,
             "kernel_size": recipe.kernel_size,
             "kernel_sigma": recipe.kernel_sigma,
             "levels": recipe.levels,
@@ -81,10 +87,13 @@ def plan(recipes: Mapping[str, Recipe], dataset: Dataset, name: str | None) -> d
 def announce(recipes: Mapping[str, Recipe], dataset: Dataset) -> None:
     """Says on stderr how much work a sweep is."""
     models = len({recipe.model for recipe in recipes.values()})
-    levels = len(next(iter(recipes.values())).levels)
+    perturbations = len({recipe.perturbation for recipe in recipes.values()})
+    kernels = len(recipes) // (models * perturbations)
+    levels = len({level for recipe in recipes.values() for level in recipe.levels})
     views = sum(views_of(recipe, dataset) for recipe in recipes.values())
+    many = f"perturbations: {perturbations}, " if perturbations > 1 else ""
     click.echo(
-        f"runs: {len(recipes)} (models: {models}, kernels: {len(recipes) // models}), images: {len(dataset.entries)}, "
+        f"runs: {len(recipes)} (models: {models}, {many}kernels: {kernels}), images: {len(dataset.entries)}, "
         f"levels: {levels}, views: {views} in all",
         err=True,
     )

@@ -85,6 +85,8 @@ class Document:
     verdict: str = ""
     #: The one table that fits a screen.
     summary: Table
+    #: Tables that stand below the summary on a screen, too.
+    also: Sequence[Table] = ()
     #: How many images the summary is about, in words.
     counts: str = ""
     #: What the summary leaves out.

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from db.recipe import DEFAULT_SMOOTHER, Recipe
 from report.data import rate_json
 from report.document import Cell, Document, Marked, Stacked, Step, Table
-from report.names import INTERVAL_NAMES, TITLES
+from report.documents.corruptions import MEANING, errors_json, errors_table, mean_errors
+from report.names import INTERVAL_NAMES, TITLES, called, smoothing
 from report.stats import CONFIDENCE
-from report.sweep import LESS_IS_BETTER, Sweep, SweptRun
+from report.sweep import LESS_IS_BETTER, Sweep, SweptRun, corrupted
 
 #: Beside a rate: no run has a better one at that level.
 MARK = "*"
@@ -26,9 +26,10 @@ def document(sweep: Sweep) -> Document:
         headline=[headline(sweep)],
         verdict=verdict(sweep),
         summary=_table(sweep),
+        also=[errors_table(one) for one in corrupted(sweep)],
         steps=steps,
         data=to_json(sweep),
-        records=[_record(sweep, run, value) for run in sweep.runs for value in sweep.levels],
+        records=[_record(sweep, run, value) for run in sweep.runs for value in run.recipe.levels],
     )
 
 
@@ -42,32 +43,31 @@ def headline(sweep: Sweep) -> str:
 
 
 def verdict(sweep: Sweep) -> str:
-    """Which complete run is best at each level."""
-    said = []
-    for value in sweep.levels:
-        if best := sweep.best(value):
-            names = ", ".join(map(_name, best[:NAMED])) + (
-                f" and {len(best) - NAMED} more" if len(best) > NAMED else ""
-            )
-            rate = sweep.rate(best[0], value)
-            said.append(f"{sweep.axis.at(value)}: {names}" + (f" ({rate.value:.3f})" if rate else ""))
+    """Mean corruption errors where all of ImageNet-C was measured; else which complete run is best at each level."""
+    if means := [words for one in corrupted(sweep) if (words := mean_errors(one))]:
+        return " ".join([*means, MEANING])
+    said = [
+        words
+        for perturbation in sweep.perturbations
+        for value in sweep.levels
+        if (words := _best(sweep, perturbation, value))
+    ]
     if not said:
         return "No run is the best yet: that takes two complete ones."
     most = "Lowest" if sweep.metric in LESS_IS_BETTER else "Highest"
     return f"{most} {TITLES[sweep.metric]} among the complete runs, at {'; '.join(said)}."
 
 
-def _name(run: SweptRun) -> str:
-    model = run.recipe.model.rpartition("/")[2].partition("@")[0]
-    return f"{model} {smoothing(run.recipe).text} {smoothing(run.recipe).below}"
-
-
-def smoothing(recipe: Recipe) -> Stacked:
-    """How a recipe smooths: the Gaussian kernel's size and standard deviation, or another smoother's name and size."""
-    size = f"{recipe.kernel_size}×{recipe.kernel_size}"
-    if recipe.smoother != DEFAULT_SMOOTHER:
-        return Stacked(recipe.smoother, size)
-    return Stacked(size, f"σ {recipe.kernel_sigma:g}")
+def _best(sweep: Sweep, perturbation: str, value: float) -> str:
+    """The best runs at a level, and their rate; "" if there is no choice."""
+    best = sweep.best_under(perturbation, value)
+    rate = sweep.rate(best[0], value) if best else None
+    if not rate:
+        return ""
+    under = f" under {perturbation}" if len(sweep.perturbations) > 1 else ""
+    names = ", ".join(called(run.recipe) for run in best[:NAMED])
+    more = f" and {len(best) - NAMED} more" if len(best) > NAMED else ""
+    return f"{sweep.axis.at(value)}{under}: {names}{more} ({rate.value:.3f})"
 
 
 def legend(sweep: Sweep) -> str:
@@ -83,16 +83,18 @@ def legend(sweep: Sweep) -> str:
 
 
 def _table(sweep: Sweep) -> Table:
+    several = len(sweep.perturbations) > 1
     pending = [] if sweep.complete else ["pending"]
     best = {value: [run.run_id for run in sweep.best(value)] for value in sweep.levels}
     rows: list[list[Cell]] = []
     for run in sweep.runs:
-        row: list[Cell] = [Stacked(run.recipe.model, run.run_id), smoothing(run.recipe)]
+        row: list[Cell] = [Stacked(run.recipe.model, run.run_id), Stacked(*smoothing(run.recipe))]
+        row += [run.recipe.perturbation] if several else []
         row += [] if sweep.complete else [_pending(run)]
         row += [Marked(sweep.rate(run, value), MARK if run.run_id in best[value] else "") for value in sweep.levels]
         rows.append(row)
-    head = ["model, run", "kernel", *pending, *map(sweep.axis.at, sweep.levels)]
-    return Table(head=head, rows=rows, legend=legend(sweep), keys=2)
+    head = ["model, run", "kernel", *(["perturbation"] if several else []), *pending, *map(sweep.axis.at, sweep.levels)]
+    return Table(head=head, rows=rows, legend=legend(sweep), keys=3 if several else 2)
 
 
 def _pending(run: SweptRun) -> Cell:
@@ -109,6 +111,7 @@ def to_json(sweep: Sweep) -> dict[str, Any]:
         "axis": sweep.axis._asdict(),
         "complete": sweep.complete,
         "verdict": verdict(sweep),
+        "corruption_errors": [errors_json(one) for one in corrupted(sweep)],
         "runs": [_run_json(sweep, run) for run in sweep.runs],
     }
 
@@ -118,6 +121,7 @@ def _run_json(sweep: Sweep, run: SweptRun) -> dict[str, Any]:
         "id": run.run_id,
         "name": run.report and run.report.run.name,
         "model": run.recipe.model,
+        "perturbation": run.recipe.perturbation,
         "kernel_size": run.recipe.kernel_size,
         "kernel_sigma": run.recipe.kernel_sigma,
         "complete": run.complete,
@@ -138,6 +142,7 @@ def _record(sweep: Sweep, run: SweptRun, value: float) -> dict[str, Any]:
     return {
         "run": run.run_id,
         "model": run.recipe.model,
+        "perturbation": run.recipe.perturbation,
         "kernel_size": run.recipe.kernel_size,
         "kernel_sigma": run.recipe.kernel_sigma,
         "refused": run.refused,

@@ -33,7 +33,7 @@ def text(document: Document, screen: Screen, detail: bool) -> str:
     """The headline and the answer as comments, then every table. The first caption has the headline, too."""
     said = [PAPER.line(line) for line in document.headline]
     comments = [f"% {PAPER.line(line)}" for line in (*said, document.verdict, document.counts) if line]
-    tables = [table(document.summary, said), *map(table, document.details)]
+    tables = [table(document.summary, said), *map(table, (*document.also, *document.details))]
     return "\n".join([*comments, "\n\n".join(tables)])
 
 

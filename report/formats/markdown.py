@@ -15,7 +15,7 @@ def text(document: Document, screen: Screen, detail: bool) -> str:
     """The headline, the answer, and every table."""
     headline = [f"**{escaped(PAPER.line(line))}**" for line in document.headline]
     parts = ["  \n".join(headline), escaped(document.verdict), escaped(document.counts)]
-    parts += map(table, (document.summary, *document.details))
+    parts += map(table, (document.summary, *document.also, *document.details))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -16,16 +16,15 @@ from report.text import beside, fold, is_text, value, words
 
 
 def text(document: Document, screen: Screen, detail: bool) -> str:
-    """The headline, the answer, the summary, all tables if details are wanted, and where to look next."""
+    """The headline, the answer, the summary and what stands below it, the details if wanted, and where to look next."""
     below = [draw(document.summary, screen), *map(screen.paragraph, (document.counts, document.summary.legend))]
     parts = [
         "\n".join(map(screen.line, document.headline)),
         screen.paragraph(document.verdict),
         "\n".join(part for part in below if part),
     ]
-    if detail:
-        for table in document.details:
-            parts += [screen.paragraph(table.title), draw(table, screen), screen.paragraph(table.legend)]
+    for table in (*document.also, *(document.details if detail else ())):
+        parts += [screen.paragraph(table.title), draw(table, screen), screen.paragraph(table.legend)]
     left = [step for step in document.steps if not (detail and step.command.endswith("--detail"))]
     return "\n\n".join(part for part in [*parts, steps(left, screen)] if part)
 

@@ -15,7 +15,7 @@ BEST_FRAME = "#D55E00"
 
 
 def draw(sweep: "Sweep", file: Path) -> None:
-    """Draws a row a model and a column a level, each column with colours of its own.
+    """Draws a row a model and perturbation, and a column a level, each column with colours of its own.
 
     Colours reach from end to end of the rates' intervals, so rates that differ by chance alone look much alike.
 
@@ -25,21 +25,25 @@ def draw(sweep: "Sweep", file: Path) -> None:
     from report.documents.sweep import MARK, headline
 
     check_plot_file(file)
-    models = list(dict.fromkeys(run.recipe.model for run in sweep.runs))
+    rows = list(dict.fromkeys((run.recipe.model, run.recipe.perturbation) for run in sweep.runs))
     sizes = sorted({run.recipe.kernel_size for run in sweep.runs})
     sigmas = sorted({run.recipe.kernel_sigma for run in sweep.runs})
     panel = (max(2.4, 0.75 * len(sigmas) + 0.6), max(1.6, 0.5 * len(sizes) + 0.8))
-    size = (panel[0] * len(sweep.levels) + 0.8, panel[1] * len(models) + 1.4)
+    size = (panel[0] * len(sweep.levels) + 0.8, panel[1] * len(rows) + 1.4)
     title = f"{headline(sweep)}\n{MARK} and frame: the best at its level"
-    with figure(file, title, len(models), len(sweep.levels), figsize=size, squeeze=False) as (drawn, panels):
+    with figure(file, title, len(rows), len(sweep.levels), figsize=size, squeeze=False) as (drawn, panels):
         for column, level in enumerate(sweep.levels):
             colours = _colours(sweep, level)
-            for row, model in enumerate(models):
+            for row, (model, perturbation) in enumerate(rows):
                 axes = panels[row][column]
-                _draw_panel(axes, sweep, level, model, sizes, sigmas, colours)
+                runs = [
+                    run for run in sweep.runs if (run.recipe.model, run.recipe.perturbation) == (model, perturbation)
+                ]
+                _draw_panel(axes, sweep, level, runs, sizes, sigmas, colours)
                 axes.set_yticks(range(len(sizes)), [f"{size}×{size}" for size in sizes] if column == 0 else [])
                 if column == 0:
-                    axes.set_ylabel(f"{model.rsplit('/', 1)[-1]}\nkernel", fontsize=9, parse_math=False)
+                    under = f"\n{perturbation}" if len(sweep.perturbations) > 1 else ""
+                    axes.set_ylabel(f"{model.rsplit('/', 1)[-1]}{under}\nkernel", fontsize=9, parse_math=False)
             panels[0][column].set_title(sweep.axis.at(level), fontsize=10, parse_math=False)
             panels[-1][column].set_xlabel("kernel σ, pixels", fontsize=9)
             _draw_bar(drawn, panels[:, column], colours, sweep.metric)
@@ -63,17 +67,16 @@ def _draw_bar(drawn: Any, column: Any, colours: Any, metric: str) -> None:
 
 
 def _draw_panel(
-    axes: Any, sweep: "Sweep", level: float, model: str, sizes: list[int], sigmas: list[float], colours: Any
+    axes: Any, sweep: "Sweep", level: float, runs: list["SweptRun"], sizes: list[int], sigmas: list[float], colours: Any
 ) -> None:
-    """One model at one level: a field a kernel."""
+    """The runs of one model and perturbation at one level: a field a kernel."""
     axes.set_facecolor("lightgrey")  # where nothing was found
     axes.set_xlim(-0.5, len(sigmas) - 0.5)
     axes.set_ylim(-0.5, len(sizes) - 0.5)
     best = sweep.best(level)
-    for run in sweep.runs:
-        if run.recipe.model == model:
-            where = (sigmas.index(run.recipe.kernel_sigma), sizes.index(run.recipe.kernel_size))
-            _draw_run(axes, where, sweep, run, level, colours, is_best=run in best)
+    for run in runs:
+        where = (sigmas.index(run.recipe.kernel_sigma), sizes.index(run.recipe.kernel_size))
+        _draw_run(axes, where, sweep, run, level, colours, is_best=run in best)
     axes.set_xticks(range(len(sigmas)), [f"{sigma:g}" for sigma in sigmas])
 
 
