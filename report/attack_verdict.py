@@ -43,9 +43,10 @@ def _help(levels: Sequence[Level], report: Report) -> str:
     axis = report.run.axis
     whom = f"this attacker, who {KNOWS[attacker(report.run.recipe)]}"
     if better and not worse and not undecided:
-        answer = f"Smoothing helps against {whom}, at every {axis.symbol} measured"
+        answer = f"Smoothing helps at every {axis.symbol} measured against {whom}"
     elif better:
-        answer = f"Smoothing helps against {whom}, only at {', '.join(axis.at(level.value) for level in better)}"
+        where = ", ".join(axis.at(level.value) for level in better)
+        answer = f"Smoothing helps at {where} alone against {whom}"
     elif worse:
         answer = f"Smoothing hurts against {whom}"
     else:

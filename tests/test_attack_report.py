@@ -117,7 +117,7 @@ def test_noise_has_no_attack_success_in_its_tables(engine: Engine) -> None:
 def test_the_verdict_says_whether_smoothing_helps_against_this_attacker(engine: Engine) -> None:
     said = verdict(found(engine, attacked(engine, {CLEAN: [RIGHT] * 24, SMALL: MIXED}, attacker="model")))
     assert said == (
-        "Smoothing helps against this attacker, who knows the model only, at every ε measured. Robust accuracy of the vote "
+        "Smoothing helps at every ε measured against this attacker, who knows the model only. Robust accuracy of the vote "
         "against that without smoothing: higher at ε = 1/255 (0.500 against 0.000). Attack success, the share accepted and "
         "wrong, of the vote against confidence thresholding that accepts as many: lower at ε = 1/255 (0.250 against 0.750). "
         f"{ADAPT}"
@@ -130,7 +130,7 @@ def test_smoothing_may_help_only_at_some_levels_and_an_attacker_may_know_of_it(e
     )
     said = verdict(found(engine, run_id))
     assert said.startswith(
-        "Smoothing helps against this attacker, who knows the model and the defence, only at ε = 1/255. Robust accuracy of the "
+        "Smoothing helps at ε = 1/255 alone against this attacker, who knows the model and the defence. Robust accuracy of the "
         "vote against that without smoothing: higher at ε = 1/255 (1.000 against 0.000); no difference is shown at "
         "ε = 2/255 (0.000 against 0.000)."
     )

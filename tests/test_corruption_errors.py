@@ -122,7 +122,7 @@ def test_a_sweep_over_imagenet_c_ends_with_the_mean_errors_of_the_vote_and_witho
     assert errors["vote"]["relative_mce"] == pytest.approx(RELATIVE_MCE_OF_HALF * 1.4)
     assert shown.verdict.startswith(
         "mCE of efficientnet_lite0 5×5 σ 1: 90.5% for the vote, 64.7% without smoothing; relative mCE: 227.7% and 162.6%. "
-        "Smoothing raises the loss to corruptions."
+        "Smoothing raises mCE; on clean images the vote has 0.0% errors, no smoothing 0.0%."
     )
     lines = as_text(shown).splitlines()
     assert next(line.split() for line in lines if line.startswith("gaussian_noise")) == [

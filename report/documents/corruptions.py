@@ -25,9 +25,18 @@ def mean_errors(found: Corrupted) -> str:
     said = f"mCE of {called(found.recipe)}: {found.vote.mce:.1%} for the vote, {found.ns.mce:.1%} without smoothing"
     if found.ns.relative_mce is not None and found.vote.relative_mce is not None:
         said += f"; relative mCE: {found.vote.relative_mce:.1%} and {found.ns.relative_mce:.1%}"
-    change = found.vote.mce - found.ns.mce
-    answer = "lowers" if change < 0 else "raises" if change > 0 else "does not change"
-    return f"{said}. Smoothing {answer} the loss to corruptions."
+    return f"{said}. {_change(found.ns.mce, found.vote.mce)}{_clean(found)}."
+
+
+def _change(before: float, after: float) -> str:
+    return f"Smoothing {'lowers' if after < before else 'raises' if after > before else 'does not change'} mCE"
+
+
+def _clean(found: Corrupted) -> str:
+    """The errors on clean images, which relative mCE leaves out; "" where they are not known."""
+    if found.ns.clean is None or found.vote.clean is None:
+        return ""
+    return f"; on clean images the vote has {found.vote.clean:.1%} errors, no smoothing {found.ns.clean:.1%}"
 
 
 def errors_table(found: Corrupted) -> Table:
