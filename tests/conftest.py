@@ -153,3 +153,14 @@ def place(tmp_path: Path, short_folder: Path) -> Iterator["Place"]:
 def photographs() -> list[Path]:
     """Twenty photographs of ImageNet, named imagenet_<number>_<class index>.jpg."""
     return sorted((package_folder("foolbox") / "data").glob("imagenet_*.jpg"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch uses one thread, as in a lane of a worker: two would wait for each other on a machine that is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

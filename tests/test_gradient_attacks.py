@@ -21,6 +21,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     foolbox: Any = importlib.import_module("foolbox")
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EPSILON = 0.03
 GRADIENT = ("fgsm", "pgd-linf", "pgd-l2")
 
