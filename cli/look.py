@@ -7,6 +7,7 @@ import click
 
 from cli.output import Output, output_flags
 from db.errors import INCOMPLETE
+from db.numbers import number
 from report.exports import EXPORTS
 from report.screen import screen
 
@@ -64,13 +65,26 @@ def compare(first: str, second: str, output: Output) -> None:
         raise SystemExit(INCOMPLETE)
 
 
+class Level(click.ParamType[float]):
+    """A number, or a fraction such as 4/255."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parses the text of a flag, as click asks of a parameter's type."""
+        try:
+            return number(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no level, as 0.25 or 4/255", param, ctx)
+
+
 #: Formats that rows are printed in, line by line.
 LINES = [export.name for export in EXPORTS.values() if export.text]
 
 
 @click.command()
 @click.argument("run", default="latest")
-@click.option("--level", type=float, metavar="LEVEL", help="Only at this level.")
+@click.option("--level", type=Level(), help="Only at this level; fractions such as 4/255 are read.")
 @click.option(
     "--outcome",
     type=click.Choice(["right", "wrong", "rejected", "unlabelled", "failed", "skipped", "saved", "lost"]),

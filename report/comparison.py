@@ -143,7 +143,7 @@ def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None
             f"{second.axis.label}; compare runs with the same --perturbation"
         )
     if not set(first.recipe.levels) & set(second.recipe.levels):
-        of = [", ".join(f"{value:g}" for value in run.recipe.levels) for run in (first, second)]
+        of = [", ".join(map(run.axis.number, run.recipe.levels)) for run in (first, second)]
         raise WrongUse(
             f"runs {first.id} and {second.id} share no level: {of[0]} and {of[1]}; run one of them at the other's --levels"
         )

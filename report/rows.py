@@ -96,8 +96,8 @@ def check_level(run: RunInfo, level: float) -> None:
         WrongUse: naming those that it has.
     """
     if level not in run.recipe.levels:
-        levels = ", ".join(f"{level:g}" for level in run.recipe.levels)
-        raise WrongUse(f"run {run.id} has no level {level:g}; it has {levels}")
+        levels = ", ".join(map(run.axis.number, run.recipe.levels))
+        raise WrongUse(f"run {run.id} has no level {run.axis.number(level)}; it has {levels}")
 
 
 class Span(NamedTuple):

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rows import claimed, image_ids, jobs, predict, record
 from sqlalchemy import Engine
 
 from db import store
 from db.axis import NOISE, Axis
+from db.migrations import upgrade
 from db.recipe import make_recipe
 from db.runs import find_run
-from db.session import reading
+from db.session import open_engine, reading
+from db.settings import Settings
 from report.attack_verdict import ADAPT, ADAPTED, warnings
 from report.comparison import Comparison, compare
 from report.comparison_verdict import verdict as comparison_verdict
@@ -26,6 +29,7 @@ from report.formats import as_text
 from report.plots import PLOTS
 from report.report import Report, report
 from report.verdict import verdict
+from smoothvote import front_door
 
 EPSILON = Axis("ε", "attack size", "L∞ distance, pixels in [0, 1]", 255, kind="attack")
 CLEAN, SMALL, LARGE = 0.0, 1 / 255, 2 / 255
@@ -101,6 +105,19 @@ def test_the_table_of_an_attack_speaks_of_robust_accuracy_and_success(engine: En
     row = next(line for line in lines if line.strip().startswith("1/255"))
     assert row.split() == ["1/255", "0.0000", "0.5000", "0.5000", "0.5000", "0.2500", "0.2500", "0.7500"]
     assert max(map(len, lines[4:8])) <= 80
+
+
+def test_images_of_a_level_are_asked_for_by_its_fraction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}"))
+    upgrade(engine)
+    run_id = attacked(engine, {CLEAN: [RIGHT] * 4, SMALL: [DETECTED] * 4})
+    engine.dispose()
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", f"sqlite:///{tmp_path / 'record.db'}")
+    listed = CliRunner().invoke(front_door, ["images", run_id, "--level", "1/255"]).stdout
+    assert listed.count("1/255") == listed.count("rejected") == 4
+    wrong = CliRunner().invoke(front_door, ["images", run_id, "--level", "2/255"]).exception
+    assert str(wrong) == f"run {run_id} has no level 2/255; it has 0, 1/255"
+    assert "is no level, as 0.25 or 4/255" in CliRunner().invoke(front_door, ["images", "--level", "x"]).stderr
 
 
 def test_noise_has_no_attack_success_in_its_tables(engine: Engine) -> None:

@@ -59,6 +59,24 @@ def test_lists_headings_and_alternative_texts_name_levels_by_the_axis(engine: En
     assert 'alt="The image as the model saw it: severity = 3, smoothed twice"' in image
 
 
+def test_levels_are_fractions_where_the_axis_counts_in_255ths(engine: Engine, served: TestClient) -> None:
+    axis = Axis("ε", "attack size", parts=255, kind="attack")
+    runs = [
+        measured(
+            engine,
+            axis=axis,
+            name=name,
+            recipe=RECIPE.model_copy(update={"perturbation": name, "levels": (0.0, 4 / 255)}),
+        )
+        for name in ("fgsm", "pgd")
+    ]
+    for address in (f"/runs/{runs[0]}", "/compare?a={}&b={}".format(*runs)):
+        page = unescape(get(served, address))
+        assert '<th scope="rowgroup"' in page
+        assert len(re.findall(r"<th[^>]*>4/255</th>|>4/255</text>", page)) > 1
+        assert "0.0156863" not in words(page)
+
+
 def test_an_axis_with_a_symbol_and_a_unit_is_written_with_both(engine: Engine, served: TestClient) -> None:
     recipe = RECIPE.model_copy(update={"perturbation": "pgd", "levels": (0.0, 4 / 255)})
     run = measured(engine, recipe=recipe, axis=EPSILON)

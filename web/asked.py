@@ -65,7 +65,9 @@ def level_of(run: RunInfo, level: float | None) -> float:
     if level is None:
         return levels[0]
     if level not in levels:
-        raise WrongUse(f"run {run.id} has no level {level:g}; it has {', '.join(f'{one:g}' for one in levels)}")
+        raise WrongUse(
+            f"run {run.id} has no level {run.axis.number(level)}; it has {', '.join(map(run.axis.number, levels))}"
+        )
     return level
 
 

@@ -139,7 +139,7 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
         title=title,
         x_title=axis.label,
         y_title=y_title,
-        x_ticks=_x_ticks(x, values),
+        x_ticks=_x_ticks(x, values, axis),
         y_ticks=_y_ticks(y, top),
         lines=lines,
     )
@@ -239,12 +239,13 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def _x_ticks(x: Callable[[float], float], values: Sequence[float]) -> list[tuple[float, str]]:
+def _x_ticks(x: Callable[[float], float], values: Sequence[float], axis: Axis) -> list[tuple[float, str]]:
     """A tick for each value, without text where it would overlap the text before it."""
     ticks: list[tuple[float, str]] = []
     free = 0.0
     for value in values:
-        text, half = f"{value:g}", len(f"{value:g}") * DIGIT / 2
+        text = axis.number(value)
+        half = len(text) * DIGIT / 2
         if x(value) - half < free:
             text = ""
         else:

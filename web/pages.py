@@ -96,7 +96,7 @@ def _recipe(run: RunInfo) -> dict[str, Any]:
     Where the recipe leaves the preprocessing to the weights, what the first worker recorded.
     """
     fields = run.recipe.model_dump(exclude_none=True, exclude={"classes"})
-    fields["levels"] = ", ".join(f"{level:g}" for level in run.recipe.levels)
+    fields["levels"] = ", ".join(map(run.axis.number, run.recipe.levels))
     return fields | (run.preprocessing or {}) | {"weights_sha256": run.weights_sha256 or "no worker has begun yet"}
 
 
