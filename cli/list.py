@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from db.axis import Axis
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,6 +44,10 @@ def _perturbations() -> list[dict[str, Any]]:
             "levels": one.levels,
             "limits": one.limits,
             "needs_model": one.needs_model,
+            "options": {
+                name: {"default": field.default, "about": field.description}
+                for name, field in one.options.model_fields.items()
+            },
             "about": _first_line(one),
         }
         for one in PERTURBATIONS.values()
@@ -73,10 +79,14 @@ def _first_line(member: object) -> str:
 
 
 def _said_of(perturbation: dict[str, Any]) -> str:
-    levels = ", ".join(f"{level:g}" for level in perturbation["levels"])
+    axis = Axis(*(perturbation[field] for field in Axis._fields))
+    levels = ", ".join(map(axis.number, perturbation["levels"]))
     unit = f" ({perturbation['unit']})" if perturbation["unit"] else ""
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in perturbation["options"])
+    options = f" Options: {flags}." if flags else ""
     return (
         f"{perturbation['about']} Levels: {perturbation['title']} {perturbation['symbol']}{unit}, by default {levels}."
+        f"{options}"
     )
 
 

@@ -98,6 +98,9 @@ class Recipe(BaseModel):
     levels: Annotated[tuple[Level, ...], Field(min_length=1), BeforeValidator(_ascending)] = DEFAULT_LEVELS
     #: What smooths the perturbed image: the name of one of the worker's smoothers.
     smoother: Annotated[str, Field(min_length=1)] = DEFAULT_SMOOTHER
+    #: The file of weights of a smoother that is trained, and the sha256 of its bytes.
+    smoother_file: str | None = None
+    smoother_sha256: str | None = None
     kernel_size: Annotated[int, Field(ge=3, le=63)] = 5
     kernel_sigma: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -131,7 +134,7 @@ class Recipe(BaseModel):
             raise ValueError(f"--weights: only torchvision/ models have weights by name; for {self.model} give a file")
         elif self.arch:
             raise ValueError(f"--arch goes with a checkpoint on disk; {self.model} names its own architecture")
-        _check_name(self.arch or self.model)
+        check_name(self.arch or self.model)
         return self
 
     @staticmethod
@@ -156,6 +159,7 @@ class Recipe(BaseModel):
         """
         levels = tuple(float(level) for level in range(len(self.levels)))
         same = {"kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
+        same |= {"smoother_file": None, "smoother_sha256": None}
         return self.model_copy(update=LATER_FIELDS | same | {"levels": levels})
 
     def content(self) -> dict[str, Any]:
@@ -173,11 +177,17 @@ class Recipe(BaseModel):
         if self.checkpoint:
             # The same checkpoint in another folder is the same run.
             content["weights" if self.weights else "model"] = self.checkpoint_sha256
+        content.pop("smoother_file", None)  # likewise: its sha256 stays
         text = json.dumps([METHOD, content, fingerprint], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuses what is not named like a model.
+
+    Raises:
+        ValueError: naming the ways to name one.
+    """
     source, _, rest = name.partition("/")
     if name != BUNDLED_MODEL and not (source in ("torchvision", "timm") and rest):
         raise ValueError(

@@ -9,12 +9,14 @@ import torch
 from attacks import CLASSES, CPU, FIT, attacked, classifier, network, subject
 from torch import nn
 
+from db.errors import Refusal, WrongUse
 from db.recipe import Preprocessing, Recipe, make_recipe
 from worker import matrices
-from worker.attacks.aim import aim_of, surrogate
+from worker.attacks.aim import aim_of, aim_of_record, loaded
 from worker.attacks.attacked import Attacked, smoothed, transposed
 from worker.images import Pixels
 from worker.matrices import Bags
+from worker.models import Model
 from worker.perturbations import PERTURBATIONS, Aim, Subject
 from worker.pipeline import Case, predict
 from worker.preprocess import fit
@@ -223,18 +225,18 @@ def test_a_transfer_attack_is_made_on_another_model_with_its_own_preprocessing(m
     other = Preprocessing(18, 16, "bilinear", True, (0, 0, 0), (1, 1, 1))
     made: list[Recipe] = []
 
-    def load(recipe: Recipe) -> Any:
+    def load(recipe: Recipe) -> Model:
         made.append(recipe)
-        return type("Model", (), {"network": network(other, 5).network, "preprocessing": other})
+        return Model(network(other, 5).network, other, "5" * 64)
 
     monkeypatch.setattr("worker.attacks.aim.load", load)
-    surrogate.cache_clear()
+    loaded.cache_clear()
     recipe = make_recipe(
         perturbation="fgsm", levels=(0, 0.1), options={"attack_model": "timm/other"}, classes=tuple("abcdef")
     )
     for _ in range(2):
         aim = aim_of(recipe, classifier())
-    surrogate.cache_clear()
+    loaded.cache_clear()
     assert aim is not None
     assert aim.preprocessing == other
     assert [(one.model, one.classes) for one in made] == [("timm/other", tuple("abcdef"))], "it is loaded once"
@@ -249,5 +251,26 @@ def test_a_transfer_attack_is_made_on_another_model_with_its_own_preprocessing(m
     assert (views[0][3:] - views[1][3:]).abs().max() > 0.05
 
 
+def test_a_recorded_attack_is_drawn_only_with_the_weights_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.attacks.aim.load", lambda _: Model(network(FIT).network, FIT, "0" * 64))
+    loaded.cache_clear()
+    recipe = make_recipe(perturbation="fgsm", levels=(0, 0.1))
+    aim = aim_of_record(recipe, FIT, "0" * 64)
+    with pytest.raises(Refusal, match="are not those of the run: its attack cannot be drawn"):
+        aim_of_record(recipe, FIT, "1" * 64)
+    loaded.cache_clear()
+    pixels = Pixels(subject("fgsm").image.permute(1, 2, 0), bytes(32))
+    drawn = [draw_views(pixels, torch.empty(0), recipe, FIT, CPU, one) for one in (aim, aim_of(recipe, classifier()))]
+    assert torch.allclose(drawn[0], drawn[1], atol=1e-6)
+
+
 def test_noise_needs_no_aim() -> None:
     assert aim_of(Recipe(), classifier()) is None
+    assert aim_of_record(Recipe(), FIT, None) is None
+
+
+def test_the_model_of_a_transfer_attack_is_no_file() -> None:
+    with pytest.raises(WrongUse, match="--attack-model: name a model"):
+        PERTURBATIONS["fgsm"].settle({"attack_model": "weights.pth"})
+    with pytest.raises(WrongUse, match="--attack-model: unknown model 'lena'"):
+        PERTURBATIONS["fgsm"].settle({"attack_model": "lena"})

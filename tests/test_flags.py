@@ -108,7 +108,9 @@ def test_every_field_but_the_checksum_has_a_flag() -> None:
 
     names = [parameter.name for parameter in command.params]
     assert len(names) == len(set(names))
-    recipes = set(Recipe.model_fields) - {"checkpoint_sha256", "options"} | {"preset"}
+    recipes = set(Recipe.model_fields) - {"checkpoint_sha256", "options", "smoother_file", "smoother_sha256"} | {
+        "preset"
+    }
     assert len(recipes) == len(RECIPE_FLAGS)
     assert set(names) == recipes | {*OPTIONS, "option"}
 
@@ -165,7 +167,7 @@ def test_an_unknown_perturbation_or_smoother_is_told_those_there_are() -> None:
 
 def test_a_kernel_flag_that_the_smoother_does_not_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Median:
-        name, uses = "median", ("kernel_size",)
+        name, uses, takes_file = "median", ("kernel_size",), False
 
     monkeypatch.setattr(SMOOTHERS, "find", lambda _: Median())
     assert refusal(smoother="median", kernel_sigma=2.0) == (
@@ -187,6 +189,7 @@ def test_list_names_what_a_run_can_be_made_of() -> None:
         "efficientnet_lite0",
         "--arch",
         "manifest",
+        "by default 0, 1/255, 2/255, 4/255. Options: --attacker",
     ):
         assert part in " ".join(said.split())  # wherever a line is broken
     assert max(map(len, said.splitlines())) <= 80
@@ -197,6 +200,9 @@ def test_list_is_json_as_well() -> None:
     gaussian = next(one for one in found["perturbations"] if one["name"] == "gaussian")
     assert (gaussian["symbol"], gaussian["levels"], gaussian["limits"]) == ("σ", [0, 0.125, 0.25, 0.375], [0, 10])
     assert gaussian["about"].startswith("Gaussian noise of standard deviation σ")
+    assert gaussian["options"] == {}
+    pgd = next(one for one in found["perturbations"] if one["name"] == "pgd-linf")
+    assert pgd["options"]["steps"] == {"default": 10, "about": "steps along the gradient"}
     assert [one["uses"] for one in found["smoothers"] if one["name"] == "gaussian"] == [["kernel_size", "kernel_sigma"]]
     assert [one["name"] for one in found["models"]][:2] == ["efficientnet_lite0", "torchvision/NAME[@WEIGHTS]"]
     assert {"folder", "manifest"} <= {one["name"] for one in found["datasets"]}

@@ -62,7 +62,8 @@ class Pictures:
     def views(self, run: RunInfo, entry: Entry, level: float) -> NDArray[np.uint8]:
         """Draws what the model saw at a level, before normalisation: (3, crop, crop, 3) bytes, for ns, ss and ds.
 
-        The noise is that of the stored run: it is keyed by the file and the run's seed.
+        The noise is that of the stored run: it is keyed by the file and the run's seed. An attack is made again, on the
+        CPU: if the run was computed on another device, its pixels may differ a little.
 
         Raises:
             WrongUse: if torch is not installed.
@@ -76,20 +77,28 @@ class Pictures:
         # JSON gives lists; the cache needs values that can be hashed.
         means = {"mean": tuple(recorded["mean"]), "std": tuple(recorded["std"])}
         with self._drawing, _explained(entry):
-            drawn: NDArray[np.uint8] = self._drawn(run.root, entry, run.recipe, Preprocessing(**recorded | means))
+            drawn: NDArray[np.uint8] = self._drawn(
+                run.root, entry, run.recipe, Preprocessing(**recorded | means), run.weights_sha256
+            )
         of_level: NDArray[np.uint8] = drawn[run.recipe.levels.index(level)]
         return of_level
 
-    def _draw(self, root: str, entry: Entry, recipe: Recipe, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    def _draw(
+        self, root: str, entry: Entry, recipe: Recipe, preprocessing: Preprocessing, weights_sha256: str | None
+    ) -> NDArray[np.uint8]:
         """The views of all levels: (levels, 3, crop, crop, 3) bytes."""
         import torch
 
+        from worker.attacks.aim import aim_of_record
         from worker.images import decode
         from worker.views import draw_field, draw_views
 
         pixels = decode(self._read(root, entry), grayscale=recipe.grayscale, **self._limits())
+        aim = aim_of_record(recipe, preprocessing, weights_sha256)
+        if aim:
+            aim = aim._replace(label=entry.label)
         with torch.inference_mode():
-            views = draw_views(pixels, draw_field(pixels, recipe), recipe, preprocessing, torch.device("cpu"))
+            views = draw_views(pixels, draw_field(pixels, recipe), recipe, preprocessing, torch.device("cpu"), aim)
         values = views.unflatten(0, (-1, len(VIEWS))).permute(0, 1, 3, 4, 2).numpy()
         # Bicubic resizing leaves [0, 1] a little.
         drawn: NDArray[np.uint8] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)

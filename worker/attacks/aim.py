@@ -1,10 +1,12 @@
 """The aim of a run's attacks: the run's own model, or the one that a transfer attack is made on."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 
-from db.recipe import Recipe
+from db.errors import Refusal
+from db.recipe import Preprocessing, Recipe
 from worker.classifier import Classifier
 from worker.engines import Normalised
 from worker.models import load
@@ -20,16 +22,54 @@ def aim_of(recipe: Recipe, classifier: Classifier) -> Aim | None:
     """
     if not steps_of(recipe).perturbation.needs_model:
         return None
-    other = dict(recipe.options or ()).get("attack_model")
-    if other is None:
-        return Aim(classifier.network, classifier.preprocessing, after_pass=classifier.after_pass)
-    made = surrogate(Recipe(model=str(other), classes=recipe.classes), classifier.device)
-    return made._replace(after_pass=classifier.after_pass)
+    if other := _surrogate(recipe):
+        return loaded(other, classifier.device).aim._replace(after_pass=classifier.after_pass)
+    return Aim(classifier.network, classifier.preprocessing, after_pass=classifier.after_pass)
+
+
+def aim_of_record(recipe: Recipe, preprocessing: Preprocessing, weights_sha256: str | None) -> Aim | None:
+    """The same for a run that is recorded, where nothing is predicted: on the CPU.
+
+    Args:
+        recipe: of the run.
+        preprocessing: that its first worker recorded.
+        weights_sha256: that its first worker recorded.
+
+    Raises:
+        Refusal: as ``aim_of``, or if the weights here are not those of the run.
+    """
+    if not steps_of(recipe).perturbation.needs_model:
+        return None
+    cpu = torch.device("cpu")
+    if other := _surrogate(recipe):
+        return loaded(other, cpu).aim
+    own = loaded(recipe.classifier_key(), cpu)
+    if own.weights_sha256 != weights_sha256:
+        raise Refusal(f"the weights of {recipe.model} here are not those of the run: its attack cannot be drawn")
+    return own.aim._replace(preprocessing=preprocessing)
+
+
+class Loaded(NamedTuple):
+    """A model to aim at, and the identity of its weights."""
+
+    aim: Aim
+    weights_sha256: str
 
 
 @lru_cache(maxsize=1)
-def surrogate(recipe: Recipe, device: torch.device) -> Aim:
-    """A model with its own preprocessing, kept for the next job."""
+def loaded(recipe: Recipe, device: torch.device) -> Loaded:
+    """Loads the model of a recipe, with its preprocessing; the last one is kept for the next job or picture.
+
+    Raises:
+        Refusal: if the model or its weights are missing, or it has other classes.
+    """
     model = load(recipe)
     network = Normalised(model.network, model.preprocessing).eval().to(device)
-    return Aim(network.to(memory_format=torch.channels_last), model.preprocessing)
+    aim = Aim(network.to(memory_format=torch.channels_last), model.preprocessing)
+    return Loaded(aim, model.weights_sha256)
+
+
+def _surrogate(recipe: Recipe) -> Recipe | None:
+    """The recipe of the model that a transfer attack is made on."""
+    name = dict(recipe.options or ()).get("attack_model")
+    return None if name is None else Recipe(model=str(name), classes=recipe.classes)

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from db.numbers import number
+from db.recipe import Recipe, check_name
 from worker.perturbations import Options
 
 
@@ -21,6 +22,14 @@ def _class(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def _is_named(model: str) -> str:
+    """Refuses what is no model's name. A file would need its hash in the recipe: another file could take its place."""
+    if Recipe.is_checkpoint(model):
+        raise ValueError("name a model, not a file: a transfer attack is made on a model with weights of its own")
+    check_name(model)
+    return model
+
+
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
 Target = Annotated[Literal["none", "random", "least-likely"] | Annotated[int, Field(ge=0)], BeforeValidator(_class)]
 Budget = Annotated[int, Field(ge=1, le=1_000_000, description="the most images that the attacker may ask about")]
@@ -34,7 +43,7 @@ class Aimed(Options):
         Field(description="what the attacker knows: the model, or also the smoother and the vote"),
     ] = "model"
     attack_model: Annotated[
-        str | None,
+        Annotated[str, AfterValidator(_is_named)] | None,
         Field(description="make the attack on this model, and let the run's model answer it (a transfer attack)"),
     ] = None
 
