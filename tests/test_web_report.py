@@ -148,5 +148,5 @@ def test_the_operating_points_of_the_vote_are_on_its_risk_curve(engine: Engine, 
 
 
 def test_the_text_of_a_tick_is_left_out_where_it_would_overlap() -> None:
-    ticks = _x_ticks(lambda value: 640 * value, [0.1, 0.11, 0.2, 0.5])
+    ticks = _x_ticks(lambda value: 640 * value, [0.1, 0.11, 0.2, 0.5], NOISE)
     assert ticks == [(64.0, "0.1"), (70.4, ""), (128.0, "0.2"), (320.0, "0.5")]
