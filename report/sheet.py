@@ -116,7 +116,7 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
     rows = [_enlarged(pictures.views(run, story.entry, found.level)) for found in story.levels]
     side = rows[0].shape[1]
     clean = rows[0][0] if run.axis.kind == "attack" and story.levels[0].level == 0 else None
-    titles = TITLES if clean is None else (*TITLES, ADDED)
+    titles = TITLES if clean is None else (*TITLES[:-1], ADDED, TITLES[-1])
     paper = _Paper(MARGIN + len(titles) * (side + MARGIN), HEAD + len(rows) * (side + WORDS + MARGIN))
     names, true = class_names(run.recipe), story.entry.label
     what = "label unknown" if true is None else named(true, names)
@@ -135,14 +135,14 @@ def draw_sheet(run: RunInfo, story: Story, pictures: Pictures, file: Path) -> No
             paper.words(left, top + side + 4, _cut(f"{mark} {named(label, names)}".strip(), side, 9), colour)
             paper.words(left, top + side + 19, f"confidence {share:.2f}", colour)
         left = MARGIN + len(VIEWS) * (side + MARGIN)
-        paper.words(left, top + 4, run.axis.at(found.level), size=11, weight="bold")
-        for line, (text, colour) in enumerate(_vote(found, judgement, names)):
-            paper.words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
         if clean is not None:
-            left += side + MARGIN
             shown, times = amplified(views[0], clean)
             paper.picture(left, top, shown)
             paper.words(left, top + side + 4, f"amplified {times}×, grey is none" if times else "nothing")
+            left += side + MARGIN
+        paper.words(left, top + 4, run.axis.at(found.level), size=11, weight="bold")
+        for line, (text, colour) in enumerate(_vote(found, judgement, names)):
+            paper.words(left, top + 34 + 18 * line, _cut(text, side, 10), colour, size=10)
     paper.save(file)
 
 

@@ -252,7 +252,7 @@ def test_a_sheet_of_an_attack_shows_what_was_added_amplified(
     assert [text for text in written if text.startswith("amplified")] == ["amplified 1×, grey is none"]  # σ = 0.25
     with Image.open(tmp_path / "sheet.png") as opened:
         sheet = np.asarray(opened.convert("RGB"))
-    left = MARGIN + 4 * (224 + MARGIN)
+    left = MARGIN + 3 * (224 + MARGIN)
     assert (sheet[HEAD : HEAD + 224, left : left + 224] == 128).all(), "at the level 0 nothing is added"
 
 
