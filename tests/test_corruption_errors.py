@@ -172,6 +172,18 @@ def test_a_sweep_is_each_model_with_each_perturbation(tmp_path: Path) -> None:
     assert "--perturbation: gaussian is given twice" in str(twice.exception)
 
 
+def test_imagenet_c_stands_for_its_corruptions_at_all_severities_and_once_at_none(tmp_path: Path) -> None:
+    (tmp_path / "n01440764_0.JPEG").write_bytes(b"not read by producers")
+    words = ["sweep", str(tmp_path), "--model", "efficientnet_lite0", "--perturbation", "imagenet-c", "--dry-run"]
+    runs = json.loads(CliRunner().invoke(front_door, words).stdout)["runs"]
+    assert [run["perturbation"] for run in runs] == list(CORRUPTIONS)
+    assert [run["levels"] for run in runs] == [[0, 1, 2, 3, 4, 5], *[[1, 2, 3, 4, 5]] * 14]
+    chosen = json.loads(CliRunner().invoke(front_door, [*words, "--levels", "0,3"]).stdout)["runs"]
+    assert [run["levels"] for run in chosen] == [[0, 3]] * 15
+    twice = CliRunner().invoke(front_door, [*words, "--perturbation", "fog"])
+    assert "--perturbation: fog is given twice" in str(twice.exception)
+
+
 #: mCE and relative mCE of a model whose error is 0.5 under every corruption and 0 on clean images.
 MCE_OF_HALF = sum(0.5 / error for error in ALEXNET.values()) / 15
 RELATIVE_MCE_OF_HALF = sum(0.5 / (error - 0.434550) for error in ALEXNET.values()) / 15
