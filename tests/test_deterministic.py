@@ -1,4 +1,4 @@
-"""PyTorch's deterministic algorithms: asked for on a GPU while an attack runs, and given back when the last has ended."""
+"""Deterministic algorithms of PyTorch: asked for on a GPU during an attack, given back when the last has ended."""
 
 from collections.abc import Iterator
 from threading import Barrier, Thread
