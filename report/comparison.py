@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.errors import WrongUse
 from db.outcome import Judged, count_of
+from db.recipe import Recipe
 from db.runs import RunInfo, progress
 from db.tables import Image, Prediction
 from report.stats import Interval, Paired, Rate, paired, rate
@@ -75,13 +76,20 @@ class Comparison:
     def differences(self) -> list[Difference]:
         """How the recipes differ. Weights and preprocessing are compared as recorded, once both runs have begun."""
         first, second = self.first, self.second
-        one, two = first.recipe.model_dump(), second.recipe.model_dump()
+        one, two = _fields(first.recipe), _fields(second.recipe)
         if first.preprocessing and second.preprocessing:
             one |= {name: first.preprocessing.get(name) for name in PREPROCESSING}
             two |= {name: second.preprocessing.get(name) for name in PREPROCESSING}
         if first.weights_sha256 and second.weights_sha256:
             one["weights_sha256"], two["weights_sha256"] = first.weights_sha256, second.weights_sha256
-        return [Difference(name, value, two[name]) for name, value in one.items() if value != two[name]]
+        names = [*one, *(name for name in two if name not in one)]
+        return [Difference(name, one.get(name), two.get(name)) for name in names if one.get(name) != two.get(name)]
+
+
+def _fields(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's fields, with the options of its perturbation among them."""
+    fields = recipe.model_dump()
+    return fields | (fields.pop("options") or {})
 
 
 def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Interval = "wilson") -> Comparison:

@@ -185,6 +185,7 @@ def test_a_comparison_says_what_it_gains_an_attacker_to_know_the_defence(engine:
     shown = comparison_document(two_attackers(engine, [WRONG] * 12))
     assert shown.headline[0].endswith("pgd-linf by an attacker who knows the model only")
     assert shown.headline[1].endswith("pgd-linf by an attacker who knows the model and the defence")
+    assert shown.headline[-1] == "differences: attacker model → defence"
     assert shown.verdict.startswith(
         "An attacker who knows the defence takes more robust accuracy from the vote at ε = 1/255 (from 1.000 to 0.000). "
     )
