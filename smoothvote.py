@@ -11,6 +11,7 @@ import cli.compute
 import cli.keep
 import cli.look
 from cli.demo import demo, reproduce
+from cli.denoiser import train_denoiser
 from cli.doctor import doctor
 from cli.list import list_members
 from cli.queue import dispatch, submit, watch
@@ -27,7 +28,7 @@ __all__ = ["main", "report", "rows", "runs"]
 SECTIONS = {
     "Measure": (demo, run, sweep, submit, watch, dispatch, reproduce),
     "Look at results": (*cli.look.VERBS, serve),
-    "Compute": cli.compute.VERBS,
+    "Compute": (*cli.compute.VERBS, train_denoiser),
     "Manage runs and the database": cli.keep.VERBS,
     "Get help": (list_members, doctor),
 }

@@ -43,7 +43,7 @@ RECIPE_FLAGS = (
     click.option("--classes", type=click.Path(path_type=Path), help="Class names, one a line, in the order of the model's outputs.  [default: ImageNet-1k]"),
     click.option("--perturbation", metavar="NAME", help=f"What is done to the images; `smoothvote list` names all.  [default: {DEFAULT_PERTURBATION}]"),
     click.option("--levels", type=Numbers(), metavar="L,L,…", help="Levels of the perturbation, in its own unit; also fractions, as 4/255.  [default: the perturbation's own; of gaussian 0,0.125,0.25,0.375]"),
-    click.option("--smoother", metavar="NAME", help=f"What smooths the perturbed images; `smoothvote list` names all.  [default: {DEFAULT_SMOOTHER}]"),
+    click.option("--smoother", metavar="NAME[:FILE]", help=f"What smooths the perturbed images; `smoothvote list` names all.  [default: {DEFAULT_SMOOTHER}]"),
     click.option("--kernel-size", type=int, metavar="N", help="Side of the smoothing kernel, odd.  [default: 5]"),
     click.option("--kernel-sigma", type=float, metavar="S", help="Standard deviation of a Gaussian kernel, in pixels.  [default: 1.0]"),
     click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]"),
@@ -92,6 +92,8 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
     fields = (PRESET if preset else {}) | given
     if classes:
         fields["classes"] = read_classes(classes)
+    if "smoother" in given:
+        fields |= _smoother_fields(given["smoother"])
     perturbation = find_perturbation(given.get("perturbation", DEFAULT_PERTURBATION))
     if "levels" not in given and "perturbation" in given:
         fields["levels"] = perturbation.levels
@@ -102,13 +104,34 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
     if recipe.checkpoint is None:
         return recipe
     where = "model" if recipe.is_checkpoint(recipe.model) else "weights"
-    file = Path(os.path.abspath(os.path.expanduser(recipe.checkpoint)))
+    file, digest = _file_of(f"--{where}", recipe.checkpoint)
+    return make_recipe(**fields | {where: file, "checkpoint_sha256": digest})
+
+
+def _file_of(flag: str, name: str) -> tuple[str, str]:
+    """The full path of a file of weights, and the sha256 of its bytes."""
+    file = Path(os.path.abspath(os.path.expanduser(name)))
     try:
         with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            return str(file), hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise WrongUse(f"--{where} {file}: {error.strerror}; name a .safetensors or .pth file") from None
-    return make_recipe(**fields | {where: str(file), "checkpoint_sha256": digest})
+        raise WrongUse(f"{flag} {file}: {error.strerror}; name a .safetensors or .pth file") from None
+
+
+def _smoother_fields(given: str) -> dict[str, str]:
+    """The fields that `--smoother NAME` or `--smoother NAME:FILE` sets."""
+    from worker.smoothers import SMOOTHERS
+
+    name, colon, file = given.partition(":")
+    takes_file = SMOOTHERS.find(name).takes_file
+    if takes_file and not file:
+        raise WrongUse(f"--smoother {name}: name the file of its weights, as {name}:FILE.safetensors")
+    if colon and not takes_file:
+        raise WrongUse(f"--smoother {given}: {name} takes no file; leave out what follows its name")
+    if not takes_file:
+        return {"smoother": name}
+    path, digest = _file_of(f"--smoother {name}:", file)
+    return {"smoother": name, "smoother_file": path, "smoother_sha256": digest}
 
 
 def split_pairs(pairs: Collection[str]) -> dict[str, Any]:

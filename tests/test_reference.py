@@ -63,7 +63,7 @@ def test_every_command_and_flag_is_in_the_reference(path: str) -> None:
 
 
 def test_the_reference_has_no_command_that_is_not() -> None:
-    assert set(re.findall(r"^### `(smoothvote [\w ]+)`$", COMMANDS.read_text(), re.M)) == set(VERBS)
+    assert set(re.findall(r"^### `(smoothvote [\w -]+)`$", COMMANDS.read_text(), re.M)) == set(VERBS)
 
 
 # -- settings.md -------------------------------------------------------------------------------------------------

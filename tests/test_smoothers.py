@@ -19,7 +19,8 @@ def blurred(image: torch.Tensor, **kernel: float) -> torch.Tensor:
 # -- every member ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=list(SMOOTHERS))
+# tests/test_denoiser.py tests the one that takes a file.
+@pytest.fixture(params=[name for name, one in SMOOTHERS.items() if not one.takes_file])
 def member(request: pytest.FixtureRequest) -> Smoother:
     return SMOOTHERS[request.param]
 
@@ -48,6 +49,22 @@ def test_the_smallest_side_is_enough(member: Smoother) -> None:
     recipe = make_recipe(kernel_size=7)
     side = member.smallest_side(recipe)
     assert member.smooth(torch.rand(1, 3, side, side), recipe).shape == (1, 3, side, side)
+
+
+def test_the_gradient_of_a_differentiable_member_is_that_of_its_differences(member: Smoother) -> None:
+    torch.manual_seed(0)
+    images, weights, step = torch.rand(3, 1, 3, 9, 11, dtype=torch.float64)
+
+    def weighed(moved: float) -> torch.Tensor:
+        return (member.smooth(images + moved * step, Recipe()) * weights).sum()
+
+    images.requires_grad_()
+    if not member.differentiable:
+        return
+    (gradient,) = torch.autograd.grad(weighed(0), images)
+    with torch.no_grad():
+        difference = (weighed(1e-6) - weighed(-1e-6)) / 2e-6
+    assert (gradient * step).sum().item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("member", [one for one in SMOOTHERS.values() if isinstance(one, Separable)])

@@ -171,6 +171,23 @@ def _download(make: Any, file: str, cache: Path) -> nn.Module:
 
 
 def _load_checkpoint(network: nn.Module, file: Path, expected: str | None) -> None:
+    tensors = read_submitted(file, expected)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise Refusal(f"{file} does not fit the architecture: {' '.join(str(error).split())[:300]}") from None
+
+
+def read_submitted(file: Path, expected: str | None) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, by name, if it is the file that was submitted.
+
+    Args:
+        file: on this machine.
+        expected: sha256 of the bytes that it had when it was submitted.
+
+    Raises:
+        Refusal: if it is not there, has other bytes, or holds no tensors.
+    """
     try:
         with file.open("rb") as opened:
             found = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -178,10 +195,7 @@ def _load_checkpoint(network: nn.Module, file: Path, expected: str | None) -> No
         raise Refusal(f"this worker cannot read the checkpoint {file}: {error.strerror}") from None
     if found != expected:
         raise Refusal(f"{file} is not the file that was submitted: its sha256 is {found}, the recipe's {expected}")
-    try:
-        network.load_state_dict(_read_checkpoint(file))
-    except RuntimeError as error:
-        raise Refusal(f"{file} does not fit the architecture: {' '.join(str(error).split())[:300]}") from None
+    return _read_checkpoint(file)
 
 
 def _read_checkpoint(file: Path) -> dict[str, torch.Tensor]:

@@ -38,14 +38,16 @@ def steps_of(recipe: Recipe) -> Steps:
     """The perturbation and the smoother that a recipe names.
 
     Raises:
-        Refusal: if this worker does not have one of them, or the perturbation does not take the recipe's options.
+        Refusal: if this worker does not have one of them or the smoother's weights, or the perturbation does not take
+            the recipe's options.
     """
     try:
         steps = Steps(PERTURBATIONS.find(recipe.perturbation), SMOOTHERS.find(recipe.smoother))
         steps.perturbation.settle(dict(recipe.options or ()))
-        return steps
     except WrongUse as error:
         raise Refusal(f"this worker cannot do the run: {error}; is it older than the run? update it") from None
+    steps.smoother.prepare(recipe)
+    return steps
 
 
 def draw_field(pixels: Pixels, recipe: Recipe) -> torch.Tensor:

@@ -23,6 +23,15 @@ class Smoother(ABC):
     uses: tuple[str, ...] = ()
     #: Whether PyTorch can take the gradient of ``smooth``. If not, an attack takes that of the identity.
     differentiable: bool = False
+    #: Whether it is trained, and `--smoother NAME:FILE` names its weights: ``Recipe.smoother_file``.
+    takes_file: bool = False
+
+    def prepare(self, recipe: Recipe) -> None:  # noqa: B027 # most need nothing
+        """Loads what it needs of this machine, before it smooths the first image.
+
+        Raises:
+            Refusal: if this machine lacks it.
+        """
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Pixels that the shorter side of an image must have: smaller images end as failures, too_small."""
