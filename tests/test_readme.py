@@ -57,7 +57,7 @@ def reader(
 @pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_runs_as_it_stands(page: Path, reader: Reader) -> None:
     reader.follow(page)
-    for written in re.findall(r"--(?:output|plot|risk-coverage) (\S+)", "\n".join(pages.commands(page))):
+    for written in re.findall(r"--(?:output|plot|risk-coverage|robustness) (\S+)", "\n".join(pages.commands(page))):
         assert (reader.folder / written).exists(), written
 
 
