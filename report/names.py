@@ -79,8 +79,9 @@ def legend(report: Report) -> str:
             f"All agree: all three do. {interval}"
         )
     return (
-        "NS, SS, DS: right unsmoothed, smoothed once, smoothed twice. Acc Maj: right among the accepted; overall: a "
-        f"reject is wrong. {interval}"
+        "NS, SS, DS: right unsmoothed, smoothed once, twice. Maj: majority vote. Acc Maj: share right of the "
+        "images the vote accepts. Acc Maj overall: share right of all images, a reject counts as wrong. "
+        f"{interval}"
     )
 
 

@@ -43,7 +43,29 @@ def _labelled(levels: list[Level], axis: Axis) -> str:
         shares = _shares(undecided, axis, "{vote} and {other}")
         what = "" if said else " between the selective accuracies of the vote and of confidence thresholding"
         said.append(f"no difference{what} is shown at {shares}")
-    return f"{_advice(better, worse, undecided, axis)} At the same coverage, {'; '.join(said)}. {COST}"
+    advice = _advice(better, worse, undecided, axis)
+    return f"{advice} At the same coverage, {'; '.join(said)}. {COST} {_against_model(levels, axis)}"
+
+
+def _against_model(levels: list[Level], axis: Axis) -> str:
+    """Whether the vote is right more often than the model without smoothing, over all images: a reject is wrong."""
+    found: dict[Verdict, list[Level]] = {"better": [], "worse": [], "undecided": []}
+    for level in levels:
+        if tested := level.against_ns["maj"]:
+            found[tested.verdict].append(level)
+    said = []
+    for amount, where in (("more", found["better"]), ("fewer", found["worse"])):
+        if where:
+            shares = ", ".join(
+                f"{axis.at(level.value)} ({_share(level.acc_maj_overall)} against {_share(level.acc_ns)})"
+                for level in where
+            )
+            said.append(f"the vote is right on {amount} images at {shares}")
+    if undecided := found["undecided"]:
+        numbers = ", ".join(axis.number(level.value) for level in undecided)
+        at = f"at {axis.symbol} = {numbers}" if said or len(levels) == 1 else "at any level"
+        said.append(f"no difference is shown {at}")
+    return f"Against the unsmoothed view alone, {'; '.join(said)}."
 
 
 def _where(levels: list[Level], found: Verdict) -> list[Level]:

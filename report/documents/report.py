@@ -169,7 +169,5 @@ def _steps(report: Report) -> list[Step]:
         *([Step(f"images the vote {outcome}", f"smoothvote images {run} --outcome {outcome}")] if outcome else []),
         Step("one image as it was seen", f"smoothvote show IMAGE --run {run}"),
         Step("all rates and tests", f"smoothvote report {run} --detail"),
-        Step("a plot", f"smoothvote report {run} --plot report.png"),
-        Step("against another run", f"smoothvote compare {run} RUN"),
         Step("in a browser", "smoothvote serve"),
     ]
