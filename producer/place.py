@@ -198,7 +198,8 @@ def _walk_folder(folder: Path, settings: Settings) -> Iterator[File]:
                 if not target.startswith(os.path.join(kept_in, "")):
                     # Workers read nothing outside the root: each would refuse this file.
                     raise WrongUse(
-                        f"{path} is a link out of {kept_in}: SMOOTHVOTE_IMAGE_ROOT names a folder that holds both"
+                        f"{path} is a link out of {kept_in}; copy the files, or export "
+                        "SMOOTHVOTE_IMAGE_ROOT=FOLDER, a folder above both"
                     )
                 yield _stat(path, path.relative_to(folder).as_posix())
 

@@ -100,6 +100,15 @@ def test_a_worker_reads_no_url_that_its_settings_do_not_allow(url: str) -> None:
         find_root(url, Settings())
 
 
+def test_a_relative_root_needs_the_image_root_of_the_submitter(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="submitted with SMOOTHVOTE_IMAGE_ROOT set; set it to the same"):
+        find_root("photos-that-are-not-here", Settings())
+    with pytest.raises(Refusal, match="mount them there, or set SMOOTHVOTE_IMAGE_ROOT"):
+        find_root("photos", Settings(image_root=tmp_path))
+    with pytest.raises(Refusal, match="mount them there, or set SMOOTHVOTE_IMAGE_ROOT"):
+        find_root(str(tmp_path / "photos"), Settings())
+
+
 # -- faults of the machine ------------------------------------------------------------------------------------------
 
 

@@ -229,7 +229,9 @@ def test_every_awkward_image_ends_as_a_prediction_or_a_coded_failure(tmp_path: P
     done = smoothvote("run", folder, *words, cwd=tmp_path)
     assert "passed over 1 files" in done.stderr
     assert f"1 of {len(AWKWARD)} images are not there: dangling.jpg is one" in done.stderr
-    assert "no image has a label" in done.stderr
+    assert (
+        "no image has a label: there will be reject rates, and no accuracies; --labels FILE gives them" in done.stderr
+    )
     assert f"{len(UNUSABLE)} images failed: smoothvote images" in done.stderr
     for level in json.loads(done.stdout)["levels"]:
         assert level["expected"] == len(AWKWARD)

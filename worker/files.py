@@ -55,10 +55,10 @@ def find_root(stored: str, settings: Settings) -> str:
     except OSError as error:
         there, why = False, f" ({error.strerror})"
     if not there:
-        raise Refusal(
-            f"this worker does not see the images at {folder.absolute()}{why}: "
-            "mount them there, or set SMOOTHVOTE_IMAGE_ROOT"
-        )
+        remedy = "mount them there, or set SMOOTHVOTE_IMAGE_ROOT"
+        if settings.image_root is None and not Path(stored).is_absolute():
+            remedy = "the run was submitted with SMOOTHVOTE_IMAGE_ROOT set; set it to the same"
+        raise Refusal(f"this worker does not see the images at {folder.absolute()}{why}: {remedy}")
     return str(folder)
 
 
