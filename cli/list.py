@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: The kinds of an axis, and what a section of their perturbations is called.
+KINDS = {"noise": "noise", "corruption": "corruptions of ImageNet-C", "attack": "attacks"}
+
+
 @click.command("list")
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
@@ -25,9 +29,9 @@ def list_members(form: str) -> None:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     formatter = click.HelpFormatter()
-    _write(
-        formatter, "Perturbations (--perturbation NAME)", {one["name"]: _said_of(one) for one in found["perturbations"]}
-    )
+    for kind, title in KINDS.items():
+        alike = {one["name"]: _said_of(one) for one in found["perturbations"] if one["kind"] == kind}
+        _write(formatter, f"Perturbations (--perturbation NAME): {title}", alike)
     _write(formatter, "Smoothers (--smoother NAME)", {one["name"]: one["about"] for one in found["smoothers"]})
     _write(formatter, "Models (--model NAME)", {one["name"]: one["about"] for one in found["models"]})
     _write(formatter, "Datasets (IMAGES)", {one["name"]: one["about"] for one in found["datasets"]})
@@ -81,13 +85,9 @@ def _first_line(member: object) -> str:
 def _said_of(perturbation: dict[str, Any]) -> str:
     axis = Axis(*(perturbation[field] for field in Axis._fields))
     levels = ", ".join(map(axis.number, perturbation["levels"]))
-    unit = f" ({perturbation['unit']})" if perturbation["unit"] else ""
     flags = ", ".join(f"--{name.replace('_', '-')}" for name in perturbation["options"])
     options = f" Options: {flags}." if flags else ""
-    return (
-        f"{perturbation['about']} Levels: {perturbation['title']} {perturbation['symbol']}{unit}, by default {levels}."
-        f"{options}"
-    )
+    return f"{perturbation['about']} Levels: {axis.label}, by default {levels}.{options}"
 
 
 def _write(formatter: click.HelpFormatter, title: str, rows: "Mapping[str, str]") -> None:

@@ -8,6 +8,12 @@ from db.axis import NOISE, Axis
 from db.errors import WrongUse
 from db.registry import Family
 
+ALIKE = """
+class Member:
+    def __init__(self, name):
+        self.name = name
+MEMBERS = (Member("snow"), Member("fog"))
+"""
 MEMBER = "class Member:\n    name = {name!r}\nMEMBER = Member()\n"
 
 
@@ -42,6 +48,11 @@ def test_an_unknown_name_is_told_those_there_are(package: Callable[..., str]) ->
     assert "gausian" not in family
 
 
+def test_a_file_of_members_that_are_alike_holds_them_all(package: Callable[..., str]) -> None:
+    family = Family(package(b=ALIKE, a=MEMBER.format(name="box")), "toy")
+    assert list(family) == ["box", "snow", "fog"]  # in their own order
+
+
 def test_nothing_is_imported_before_a_member_is_asked_for(package: Callable[..., str]) -> None:
     name = package(a=MEMBER.format(name="box"))
     family = Family(name, "toy")
@@ -72,7 +83,7 @@ def test_a_whole_number_of_parts_is_written_as_a_fraction_and_any_other_level_as
 
 
 def test_an_axis_that_was_recorded_without_a_kind_is_of_noise() -> None:
-    assert Axis(**{"symbol": "ε", "title": "attack strength", "unit": ""}).kind == "noise"
+    assert Axis(symbol="ε", title="attack strength", unit="").kind == "noise"
 
 
 def test_a_level_that_is_a_whole_number_of_parts_is_written_as_a_fraction() -> None:
