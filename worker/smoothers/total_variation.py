@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 #: λ at --kernel-sigma 1.
-WEIGHT = 0.2
+WEIGHT = 0.1
 ITERATIONS = 50
 #: Chambolle proves that 1/8 converges, and finds that 1/4 does.
 STEP = 0.25
