@@ -21,7 +21,8 @@ class HopSkipJump(Attack[Queried]):
 
     name = "hopskipjump"
     axis = L2
-    levels = (0.0, 2.0, 5.0, 10.0)
+    #: What a budget of a thousand reaches: a photograph of 500×375 at ε = 20 differs by .027, root mean square.
+    levels = (0.0, 10.0, 20.0, 40.0)
     limits = (0, 1_000)
     options = Queried
 
