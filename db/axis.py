@@ -27,6 +27,8 @@ class Axis(NamedTuple):
 
     def number(self, level: float) -> str:
         """A level without its symbol, such as ``0.25`` or ``1/255``."""
+        if not math.isfinite(level):
+            return f"{level:g}"  # what somebody asked for; no run has such a level
         whole = round(level * self.parts)
         if self.parts > 1 and 0 < whole < self.parts and math.isclose(whole / self.parts, level, rel_tol=1e-6):
             return f"{whole}/{self.parts}"

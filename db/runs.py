@@ -133,7 +133,8 @@ def _info(row: Row[Run, Dataset]) -> RunInfo:
         id=run.id,
         name=run.name,
         recipe=make_recipe(**run.recipe),
-        axis=Axis(**run.axis) if run.axis else NOISE,
+        # A later version may have recorded more of an axis than this one knows.
+        axis=Axis(**{name: run.axis[name] for name in Axis._fields if name in run.axis}) if run.axis else NOISE,
         dataset=dataset.name,
         dataset_id=dataset.id,
         root=dataset.root,

@@ -19,7 +19,7 @@ VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mti
 
 
 class Unreadable(WrongUse):
-    """A place that is not there, or cannot be read. Who knows what was meant adds what to name instead."""
+    """A place that is not there, or cannot be read. The caller adds to the message what to name instead."""
 
 
 class File(NamedTuple):

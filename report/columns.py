@@ -18,7 +18,7 @@ class Column(NamedTuple):
 
     #: Width at which nothing is folded.
     width: int
-    #: Width below which it must not come.
+    #: The narrowest that it may be.
     least: int
 
 

@@ -45,7 +45,7 @@ class Stacked(NamedTuple):
     below: str
 
 
-#: None is a value that there is not: a rate of no images.
+#: None: no value, such as a rate over no images.
 Cell = Rate | Paired | PValue | Number | Written | Marked | Stacked | int | float | str | None
 
 

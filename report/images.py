@@ -12,7 +12,7 @@ from db.outcome import WITHOUT_PREDICTION
 from db.recipe import Recipe
 from db.runs import RunInfo
 from report.exports import Page
-from report.rows import COLUMNS, check_level, pages
+from report.rows import COLUMNS, level_of, pages
 
 #: The columns of a list of images.
 LISTED = (
@@ -44,7 +44,7 @@ def image_pages(
         WrongUse: if the run has no such level.
     """
     if level is not None:
-        check_level(run, level)
+        level = level_of(run, level)
     left = limit
     for asked in _parts(run, level, outcome):
         for page in pages(session, run, label=label, columns=LISTED, **asked):

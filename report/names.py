@@ -94,7 +94,7 @@ def attack_legend(report: Report) -> str:
     )
 
 
-PAIRS_TITLE = "Against no smoothing: the same images, answered twice"
+PAIRS_TITLE = "Against the unsmoothed view, image by image"
 PAIRS_LEGEND = (
     "Saved: NS is wrong and the vote right. Lost: NS is right and the vote wrong or rejecting. Differences are between "
     f"shares of right answers, with Newcombe's {CONFIDENCE:.0%} interval for paired proportions. p: McNemar's exact test, "

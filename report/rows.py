@@ -66,7 +66,8 @@ def pages(
         WrongUse: if there is no such level, outcome or column.
     """
     wanted = list(columns) if columns is not None else list(COLUMNS)
-    _check(run, level, outcome, wanted)
+    _check(level, outcome, wanted)
+    level = None if level is None else level_of(run, level)
     if outcome in WITHOUT_PREDICTION:
         predicted = False
     elif level is not None or outcome is not None:
@@ -89,15 +90,19 @@ def pages(
             yield {name: _shown(name, column, names) for name, column in zip(wanted, values, strict=True)}
 
 
-def check_level(run: RunInfo, level: float) -> None:
-    """Checks that a run has a level.
+def level_of(run: RunInfo, level: float) -> float:
+    """The level of a run that a person means: this one, or the one that is printed as this one is.
 
     Raises:
-        WrongUse: naming those that it has.
+        WrongUse: if there is none, or several are printed so; the message names those that the run has.
     """
-    if level not in run.recipe.levels:
-        levels = ", ".join(map(run.axis.number, run.recipe.levels))
-        raise WrongUse(f"run {run.id} has no level {run.axis.number(level)}; it has {levels}")
+    levels, number = run.recipe.levels, run.axis.number
+    if level in levels:
+        return level
+    alike = [one for one in levels if number(one) == number(level)]
+    if len(alike) != 1:
+        raise WrongUse(f"run {run.id} has no level {number(level)}; it has {', '.join(map(number, levels))}")
+    return alike[0]
 
 
 class Span(NamedTuple):
@@ -166,9 +171,7 @@ def _expressions(predicted: bool | None) -> dict[str, ColumnElement[Any]]:
     return image | prediction | failure | {"outcome": outcome}
 
 
-def _check(run: RunInfo, level: float | None, outcome: str | None, columns: Sequence[str]) -> None:
-    if level is not None:
-        check_level(run, level)
+def _check(level: float | None, outcome: str | None, columns: Sequence[str]) -> None:
     if outcome is not None and outcome not in (*OUTCOMES, *CHANGES):
         raise WrongUse(f"there is no outcome {outcome!r}; there are {', '.join((*OUTCOMES, *CHANGES))}")
     if level is not None and outcome in WITHOUT_PREDICTION:

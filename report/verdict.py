@@ -9,6 +9,7 @@ from report.report import Level, Report
 from report.stats import Rate
 from report.tested import Verdict
 
+NOTHING = "No image could be predicted: `smoothvote images RUN --outcome failed` says why."
 COST = "Thresholding needs one view of an image, the vote three."
 
 
@@ -20,7 +21,7 @@ def verdict(report: Report) -> str:
     """
     levels = [level for level in report.levels if level.predicted]
     if not levels:
-        return "Nothing is predicted yet."
+        return NOTHING if report.complete else "Nothing is predicted yet."
     axis = report.run.axis
     if axis.kind == "attack":
         text = attack_verdict(report, levels)

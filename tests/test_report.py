@@ -192,7 +192,7 @@ def test_the_table_answers_first_and_then_says_where_to_look(found: Report) -> N
 
 def test_details_are_every_table_and_are_not_offered_again(found: Report) -> None:
     short, long = (as_text(document(found), detail=detail) for detail in (False, True))
-    titles = ("Counts of images", "Against no smoothing", "Against confidence thresholding")
+    titles = ("Counts of images", "Against the unsmoothed view", "Against confidence thresholding")
     assert not any(title in short for title in titles)
     assert all(title in long for title in titles)
     assert ("--detail" in short, "--detail" in long) == (True, False)

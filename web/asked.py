@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from db.errors import WrongUse
 from db.recipe import Recipe
 from db.runs import RunInfo
+from report import rows
 from report.images import class_index
 from web.record import Record
 
@@ -61,14 +62,7 @@ def level_of(run: RunInfo, level: float | None) -> float:
     Raises:
         WrongUse: if the run has no such level.
     """
-    levels = run.recipe.levels
-    if level is None:
-        return levels[0]
-    if level not in levels:
-        raise WrongUse(
-            f"run {run.id} has no level {run.axis.number(level)}; it has {', '.join(map(run.axis.number, levels))}"
-        )
-    return level
+    return run.recipe.levels[0] if level is None else rows.level_of(run, level)
 
 
 def class_asked(recipe: Recipe, name: str) -> int:

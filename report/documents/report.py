@@ -65,7 +65,8 @@ def headline(report: Report) -> str:
     run = report.run
     part = f" of {run.available}" if run.available != run.expected else ""
     pending = max(level.pending for level in report.levels)
-    state = f"INCOMPLETE: {pending} image{'s' * (pending > 1)} pending" if pending else "complete"
+    word = "CANCELLED" if run.cancelled_at else "INCOMPLETE"
+    state = f"{word}: {pending} image{'s' * (pending > 1)} pending" if pending else "complete"
     return f"{run.name} ({run.id}): {method(run.recipe)} on {run.dataset} ({run.expected}{part} images): {state}"
 
 
