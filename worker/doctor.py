@@ -12,8 +12,6 @@ from db.errors import one_line
 from db.recipe import BUNDLED_MODEL, DEFAULT_MODEL
 from db.settings import Settings
 from worker.parent import require_torch
-from worker.perturbations import PERTURBATIONS
-from worker.smoothers import SMOOTHERS
 
 #: Seconds. Importing PyTorch reads gigabytes of libraries, which takes long from a cold disk.
 IMPORT_LIMIT = 120
@@ -89,13 +87,4 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def check_recipes(_: Settings) -> Finding:
-    """Which perturbations and smoothers this version has."""
-    return Finding("ok", f"perturbations: {', '.join(PERTURBATIONS)}; smoothers: {', '.join(SMOOTHERS)}")
-
-
-CHECKS = (
-    Check("recipes", check_recipes),
-    Check("weights", check_weights, IMPORT_LIMIT),
-    Check("device", check_device, IMPORT_LIMIT),
-)
+CHECKS = (Check("weights", check_weights, IMPORT_LIMIT), Check("device", check_device, IMPORT_LIMIT))
