@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="The highest level of Gaussian noise that it learns to take off.",
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Steps of training, of 16 crops each."
+    "--steps", type=click.IntRange(min=1), default=4000, show_default=True, help="Steps of training, of 16 crops each."
 )
 @click.option("--layers", type=click.IntRange(3, 30), default=7, show_default=True, help="Convolutions of the network.")
 @click.option(

@@ -25,9 +25,14 @@ class DnCNN(nn.Sequential):
     def __init__(self, layers: int, channels: int) -> None:
         sides = [3, *[channels] * (layers - 1), 3]
         convolutions = [nn.Conv2d(sides[layer], sides[layer + 1], 3, padding=1) for layer in range(layers)]
-        for convolution in convolutions:
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        nn.init.zeros_(convolutions[-1].weight)  # before training, no noise is found
+        with torch.no_grad():
+            for convolution in convolutions:
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            for convolution in convolutions[1:-1]:  # near the identity, from where so deep a network learns faster
+                convolution.weight.copy_(
+                    0.3 * convolution.weight + nn.init.dirac_(torch.empty(convolution.weight.shape))
+                )
+            convolutions[-1].weight.zero_()  # before training, no noise is found
         super().__init__(*[part for one in convolutions for part in (one, nn.ReLU())][:-1])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
