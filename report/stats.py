@@ -79,7 +79,12 @@ def mcnemar(only_first: int, only_second: int) -> float:
     If they are, each image on which only one is right is the toss of a fair coin (McNemar, 1947); the exact form is the
     binomial test of these tosses. The p-value is 1 if there are none.
     """
-    return min(1.0, 2 * _tail(min(only_first, only_second), only_first + only_second))
+    return fair_coin(only_first, only_second)
+
+
+def fair_coin(heads: int, tails: int) -> float:
+    """Two-sided p-value of the binomial test of whether a coin is fair; 1 if it was never tossed."""
+    return min(1.0, 2 * _tail(min(heads, tails), heads + tails))
 
 
 def _tail(heads: int, tosses: int) -> float:
@@ -94,6 +99,28 @@ def _tail(heads: int, tosses: int) -> float:
         total += ways
     share: float = total / 2**tosses
     return share
+
+
+class Mean(NamedTuple):
+    """The mean of a number over images, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    of: int
+
+
+def mean(total: float, squares: float, of: int) -> Mean | None:
+    """The mean with the interval of the central limit theorem, for the sum of the values and that of their squares.
+
+    None if there are no values. The interval of a single value is that value.
+    """
+    if of == 0:
+        return None
+    value = total / of
+    variance = max(0.0, squares - of * value * value) / max(1, of - 1)
+    half: float = Z * (variance / of) ** 0.5
+    return Mean(value, value - half, value + half, of)
 
 
 def paired(both: int, only_first: int, only_second: int, neither: int) -> Paired | None:
