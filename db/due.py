@@ -100,7 +100,8 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
             continue
         middle = (job.first + job.last) // 2
         rest = 0 if middle + 1 == job.last else max_attempts - 1
-        session.add(Job(run_id=job.run_id, first=middle + 1, last=job.last, attempts=rest))
+        copies = {"copies_first": job.copies_first, "copies_last": job.copies_last}
+        session.add(Job(run_id=job.run_id, first=middle + 1, last=job.last, attempts=rest, **copies))
         job.last = middle
         # One attempt is enough to see whether a half holds the image; a single image gets all attempts again.
         job.attempts = 0 if job.first == middle else max_attempts - 1

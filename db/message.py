@@ -11,7 +11,7 @@ from db.settings import Settings
 TASK = "smoothvote.job"
 #: The Redis list of messages. Its name ends in the generation of the database (db/tables.py): workers of an earlier
 #: generation, which cannot write to the database any more, listen to another list and take no messages away.
-QUEUE = "smoothvote.01"
+QUEUE = "smoothvote.02"
 
 #: Seconds after which Redis delivers an unacknowledged message again. Longer than TIME_LIMIT, so that no job that is
 #: still being computed is delivered twice.

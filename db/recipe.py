@@ -39,7 +39,10 @@ Triple = tuple[Finite, Finite, Finite]
 Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 #: Fields that recipes did not have at first, and what those recipes did: these values are left out of a run's id.
-LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "options": None, "smoother": DEFAULT_SMOOTHER}
+LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "options": None, "smoother": DEFAULT_SMOOTHER, "selection": None}
+
+#: The flags that are not called like their fields.
+FLAGS = {"selection": "n0"}
 
 
 class Preprocessing(NamedTuple):
@@ -104,6 +107,9 @@ class Recipe(BaseModel):
     kernel_size: Annotated[int, Field(ge=3, le=63)] = 5
     kernel_sigma: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    #: n0 of a certificate, the number of copies that select its label; None: a vote. The number of copies that estimate
+    #: the label's probability is no part of a recipe: more of them may be added to a run.
+    selection: Annotated[int, Field(ge=1)] | None = None
 
     resize: Annotated[int, Field(ge=1, le=2048)] | None = None
     crop: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -119,6 +125,12 @@ class Recipe(BaseModel):
     def _hold_together(self) -> Self:
         if len(set(self.levels)) != len(self.levels):
             raise ValueError("--levels: the same level is given twice")
+        if self.certifies and (self.perturbation != DEFAULT_PERTURBATION or self.options):
+            raise ValueError(
+                f"a certificate holds for Gaussian noise only: leave out {self.perturbation} and its options"
+            )
+        if self.certifies and self.levels[0] == 0:
+            raise ValueError("--sigma: every noise level of a certificate must be above 0")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"--kernel-size: {self.kernel_size} is even; a centred kernel is odd")
         if self.resize and self.crop and self.crop > self.resize:
@@ -136,6 +148,11 @@ class Recipe(BaseModel):
             raise ValueError(f"--arch goes with a checkpoint on disk; {self.model} names its own architecture")
         check_name(self.arch or self.model)
         return self
+
+    @property
+    def certifies(self) -> bool:
+        """Whether a run of this recipe counts noisy copies for a certificate, instead of taking a vote."""
+        return self.selection is not None
 
     @staticmethod
     def is_checkpoint(name: str) -> bool:
@@ -155,12 +172,13 @@ class Recipe(BaseModel):
     def classifier_key(self) -> "Recipe":
         """The recipe without what does not change the classifier: recipes with the same key share one.
 
-        The number of levels stays: it decides how many views a forward pass has.
+        The number of levels of a vote stays: it decides how many views a forward pass has. A certificate has as many
+        as fit, whatever its levels are.
         """
-        levels = tuple(float(level) for level in range(len(self.levels)))
+        levels = tuple(float(level) for level in range(1 if self.certifies else len(self.levels)))
         same = {"kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
-        same |= {"smoother_file": None, "smoother_sha256": None}
-        return self.model_copy(update=LATER_FIELDS | same | {"levels": levels})
+        same |= {"smoother_file": None, "smoother_sha256": None, "levels": levels}
+        return self.model_copy(update=LATER_FIELDS | same | {"selection": 1 if self.certifies else None})
 
     def content(self) -> dict[str, Any]:
         """The recipe as plain JSON, without fields left to the weights and without the article's LATER_FIELDS."""
@@ -217,7 +235,7 @@ def _explain(line: dict[str, Any]) -> str:
     message = str(line["msg"]).removeprefix("Value error, ")
     if not line["loc"]:
         return message
-    flag = "--" + str(line["loc"][0]).replace("_", "-")
+    flag = "--" + FLAGS.get(line["loc"][0], str(line["loc"][0])).replace("_", "-")
     if flag in ("--mean", "--std") and line["type"] in ("missing", "too_long"):
         return f"{flag}: three numbers, one a channel (given: {line['input']})"
     return f"{flag}: {message[0].lower()}{message[1:]} (given: {line['input']})"

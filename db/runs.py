@@ -28,6 +28,8 @@ class RunInfo:
     root: str
     #: Number of images of the run.
     expected: int
+    #: Number of copies of each image: 1 for a vote, n0 + n for a certificate.
+    copies: int
     #: Number of images in the dataset, before --limit.
     available: int
     weights_sha256: str | None
@@ -38,10 +40,16 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """The progress of a run in images, counted from its jobs and failures."""
+    """The progress of a run, counted from its jobs and failures."""
 
+    #: Images of the run.
     expected: int
+    #: Images that are done; of a certificate, copies that are done, divided by the copies of an image.
     done: int
+    #: Copies of each image: 1 for a vote, n0 + n for a certificate.
+    copies: int
+    #: Copies of all images that are done.
+    done_copies: int
     failed: int
     skipped: int
     cancelled: bool
@@ -102,9 +110,8 @@ def count_runs(session: Session) -> int:
 
 def progress(session: Session, run: RunInfo) -> Progress:
     """The progress of a run. It counts jobs and failures, and is cheap however many predictions there are."""
-    done = select(func.coalesce(func.sum(Job.last - Job.first + 1), 0)).where(
-        Job.run_id == run.id, Job.done_at.is_not(None)
-    )
+    of_job = (Job.last - Job.first + 1) * (Job.copies_last - Job.copies_first + 1)
+    done = select(func.coalesce(func.sum(of_job), 0)).where(Job.run_id == run.id, Job.done_at.is_not(None))
     skipped = count_of(Failure.code.in_(SKIPPED))
     failures = select(func.count() - skipped, skipped).where(Failure.run_id == run.id)
     notes = select(Job.note, Job.refused_by).where(
@@ -112,12 +119,17 @@ def progress(session: Session, run: RunInfo) -> Progress:
     )
     note, worker = session.execute(notes.order_by(Job.leased_until.desc()).limit(1)).first() or (None, None)
     failed_images, skipped_images = session.execute(failures).one()
+    done_copies = int(session.scalars(done).one())
+    # Read again, because a run gets more copies while somebody watches it.
+    copies, cancelled_at = session.execute(select(Run.copies, Run.cancelled_at).where(Run.id == run.id)).one()
     return Progress(
         expected=run.expected,
-        done=session.scalars(done).one(),
+        done=done_copies // copies,
+        copies=copies,
+        done_copies=done_copies,
         failed=failed_images,
         skipped=skipped_images,
-        cancelled=session.scalars(select(Run.cancelled_at).where(Run.id == run.id)).one() is not None,
+        cancelled=cancelled_at is not None,
         note=note,
         refused_by=worker,
     )
@@ -139,6 +151,7 @@ def _info(row: Row[Run, Dataset]) -> RunInfo:
         dataset_id=dataset.id,
         root=dataset.root,
         expected=dataset.size,
+        copies=run.copies,
         available=dataset.found,
         weights_sha256=run.weights_sha256,
         preprocessing=run.preprocessing,

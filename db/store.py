@@ -1,20 +1,29 @@
-"""What producers and workers write: datasets, runs, claims and predictions.
+"""What producers and workers write: datasets, runs, claims, predictions and counts.
 
 A function that takes an engine is one transaction; one that takes a session is part of its caller's.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.axis import NOISE, Axis
+from db.copies import shares_of
 from db.errors import Refusal
+from db.found import Counted as Counted
+from db.found import Failed as Failed
+from db.found import Found as Found
+from db.found import Predicted as Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import check_generation, insert, reading, writing
-from db.tables import Dataset, Failure, Image, Job, Prediction, Run, now
+from db.tables import Count, Dataset, Failure, Image, Job, Prediction, Run, now
+
+#: Jobs that one statement adds: a run of many copies may have millions.
+JOBS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +43,8 @@ class Claim:
     run_id: str
     first: int
     last: int
+    #: The first and the last copy of each image, both included; 0 and 0 for a vote.
+    copies: tuple[int, int] = (0, 0)
     attempts: int
 
 
@@ -44,38 +55,8 @@ class Work:
     recipe: Recipe
     root: str
     images: list[tuple[int, Entry]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predicted:
-    """The result for one image at one level: each view's top label with its softmax probability, and the vote."""
-
-    image_id: int
-    level: float
-    label_ns: int
-    confidence_ns: float
-    label_ss: int
-    confidence_ss: float
-    label_ds: int
-    confidence_ds: float
-    #: None is a rejected vote.
-    label_maj: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """Why one image has no prediction: a code, and a message for people."""
-
-    image_id: int
-    code: str
-    message: str
-
-
-class Found(NamedTuple):
-    """The results for some images, to be stored."""
-
-    predicted: list[Predicted]
-    failed: list[Failed]
+    #: As in the claim: which copies of each image.
+    copies: tuple[int, int] = (0, 0)
 
 
 # -- submit ------------------------------------------------------------------------------------------------------
@@ -99,20 +80,52 @@ def record_dataset(
 
 
 def record_run(
-    session: Session, *, run_id: str, dataset_id: int, name: str, recipe: Recipe, job_size: int, axis: Axis = NOISE
+    session: Session,
+    *,
+    run_id: str,
+    dataset_id: int,
+    name: str,
+    recipe: Recipe,
+    job_size: int | None,
+    copies: int = 1,
+    axis: Axis = NOISE,
 ) -> bool:
-    """Records a run and its jobs; returns False if the run is known. Submitting a cancelled run resumes it."""
-    size = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
-    row = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content(), "axis": axis._asdict()}
-    added = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), row).scalar()
-    if added is None:
+    """Records a run and its jobs; returns False if the run is known. Submitting a cancelled run resumes it.
+
+    Args:
+        session: a writing one.
+        run_id: the recipe's, over this dataset.
+        dataset_id: the dataset.
+        name: what the run is called from now on.
+        recipe: what to measure with.
+        job_size: images per job; None, for a certificate only: as its number of copies suggests (db/copies.py).
+        copies: copies of each image: 1 for a vote, n0 + n for a certificate. If a known run has fewer, jobs for the
+            missing ones are added; if it has more, it keeps them.
+        axis: what the recipe's levels measure.
+    """
+    run = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content(), "axis": axis._asdict()}
+    run |= {"copies": copies, "selection": recipe.selection}
+    new = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), run).scalar() is not None
+    known = 0
+    if not new:
+        # With the row locked, no other producer adds the same copies.
+        known = session.scalars(select(Run.copies).where(Run.id == run_id).with_for_update()).one()
         # The same recipe, but the file of its checkpoint may have moved.
         again = {"name": name, "recipe": recipe.content(), "submitted_at": now(), "cancelled_at": None}
-        session.execute(update(Run).where(Run.id == run_id).values(again))
-        return False
-    spans = [(first, min(first + job_size, size) - 1) for first in range(0, size, job_size)]
-    session.execute(insert(session, Job), [{"run_id": run_id, "first": first, "last": last} for first, last in spans])
-    return True
+        session.execute(update(Run).where(Run.id == run_id).values(**again, copies=max(copies, known)))
+    images = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
+    # A vote is one copy, of no part.
+    cut = shares_of(
+        images,
+        selection=recipe.selection or 1,
+        first=known,
+        last=copies - 1,
+        levels=len(recipe.levels),
+        job_size=job_size,
+    )
+    while some := list(islice(cut, JOBS_AT_ONCE)):
+        session.execute(insert(session, Job), [{"run_id": run_id, **share._asdict()} for share in some])
+    return new
 
 
 def cancel(session: Session, run_id: str) -> None:
@@ -121,8 +134,8 @@ def cancel(session: Session, run_id: str) -> None:
 
 
 def forget(session: Session, run_id: str) -> None:
-    """Deletes a run, unless it has predictions or failures."""
-    rows = [select(table.run_id).where(table.run_id == run_id) for table in (Prediction, Failure)]
+    """Deletes a run, unless it has predictions, counts or failures."""
+    rows = [select(table.run_id).where(table.run_id == run_id) for table in (Prediction, Count, Failure)]
     session.execute(delete(Run).where(Run.id == run_id, *(not_(found.exists()) for found in rows)))
 
 
@@ -146,14 +159,15 @@ def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | 
         update(Job)
         .where(Job.id == job_id, Job.done_at.is_(None), free, wanted)
         .values(leased_until=now(lease), attempts=Job.attempts + 1, worker=worker, refused_by=None, note=None)
-        .returning(Job.run_id, Job.first, Job.last, Job.attempts)
+        .returning(Job.run_id, Job.first, Job.last, Job.copies_first, Job.copies_last, Job.attempts)
     )
     with writing(engine) as session:
         check_generation(session)
         row = session.execute(taken).one_or_none()
     if row is None:
         return None
-    return Claim(id=job_id, run_id=row.run_id, first=row.first, last=row.last, attempts=row.attempts)
+    copies = (row.copies_first, row.copies_last)
+    return Claim(id=job_id, run_id=row.run_id, first=row.first, last=row.last, copies=copies, attempts=row.attempts)
 
 
 def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
@@ -195,17 +209,21 @@ def hand_back(engine: Engine, *, worker: str) -> None:
 
 
 def load_work(engine: Engine, claim: Claim) -> Work:
-    """Reads the recipe, root and images of a claimed job."""
+    """Reads the recipe, root and images of a claimed job.
+
+    Images that have a failure are left out: an earlier job, of other copies of them, found that they cannot be used.
+    """
     with reading(engine) as session:
         run, root = session.execute(select(Run, Dataset.root).join(Dataset).where(Run.id == claim.run_id)).one()
         span = Image.position.between(claim.first, claim.last)
+        unusable = select(Failure.image_id).where(Failure.run_id == claim.run_id)
         images = session.execute(
             select(Image.id, Image.path, Image.label, Image.bytes)
-            .where(Image.dataset_id == run.dataset_id, span)
+            .where(Image.dataset_id == run.dataset_id, span, Image.id.not_in(unusable))
             .order_by(Image.position)
         )
         entries = [(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in images]
-        return Work(recipe=make_recipe(**run.recipe), root=root, images=entries)
+        return Work(recipe=make_recipe(**run.recipe), root=root, images=entries, copies=claim.copies)
 
 
 def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessing: Preprocessing) -> None:
@@ -225,7 +243,13 @@ def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessi
             )
 
 
-def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed: Sequence[Failed]) -> bool:
+def finish(
+    engine: Engine,
+    claim: Claim,
+    predicted: Sequence[Predicted],
+    failed: Sequence[Failed],
+    counted: Sequence[Counted] = (),
+) -> bool:
     """Stores the results of a job and marks it done, in one transaction.
 
     Returns False, and stores nothing, if another worker was first, or if the job was split since it was claimed: a
@@ -237,7 +261,7 @@ def finish(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed:
     with writing(engine) as session:
         if not _rowcount(session.execute(done.values(done_at=now(), leased_until=None, note=None))):
             return False
-        for table, rows in ((Prediction, predicted), (Failure, failed)):
+        for table, rows in ((Prediction, predicted), (Failure, failed), (Count, counted)):
             if rows:
                 found = [{"run_id": claim.run_id, **vars(row)} for row in rows]
                 session.execute(insert(session, table).on_conflict_do_nothing(), found)

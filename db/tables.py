@@ -4,8 +4,9 @@
         |
         +--(1..n)--> runs --(1..n)--> jobs          a job is a span of images, at all levels of its run
                        |
-                       +--(1..n)--> predictions     one for each (run, image, level); never changed
-                       +--(1..n)--> failures        one for each (run, image) that has no prediction
+                       +--(0..n)--> predictions     one for each (run, image, level) of a vote; never changed
+                       +--(0..n)--> counts          of a certificate: how many copies of a part got a label
+                       +--(0..n)--> failures        one for each (run, image) that could not be used
                        +--(0..n)--> summaries       one for each level of a complete run: its counts
 
 Redis only carries the ids of jobs. If all of Redis is lost, nothing that is here is lost.
@@ -32,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 #: The newest migration, as a generation and a step of two digits each. `smoothvote db upgrade` brings a database to it.
-REVISION = "0100"
+REVISION = "0200"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -117,6 +118,10 @@ class Run(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
     name: Mapped[str]
     recipe: Mapped[dict[str, Any]]
+    #: How many noisy copies of each image the run has: 1 for a vote, n0 + n for a certificate. It may grow.
+    copies: Mapped[int] = mapped_column(server_default="1")
+    #: n0 of a certificate, the recipe's `selection`: its copies 0 to n0 - 1 select the label. NULL for a vote.
+    selection: Mapped[int | None]
     #: What the levels measure: the fields of a db.axis.Axis. NULL, in runs older than revision 0100: Gaussian noise.
     axis: Mapped[dict[str, Any] | None]
     #: sha256 of the weights that the first worker loaded; later workers must have the same.
@@ -132,7 +137,7 @@ class Run(Base):
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
-        UniqueConstraint("run_id", "first"),
+        UniqueConstraint("run_id", "first", "copies_first"),
         # The dispatcher asks for open jobs every few seconds: few are open, however many are done.
         Index("jobs_open", "id", sqlite_where=text("done_at IS NULL"), postgresql_where=text("done_at IS NULL")),
     )
@@ -142,6 +147,10 @@ class Job(Base):
     #: Positions of the first and the last image, both included.
     first: Mapped[int]
     last: Mapped[int]
+    #: The first and the last copy of each of these images, both included; 0 and 0 for a vote. The database has no
+    #: default, so that code which knows nothing of copies cannot add a job.
+    copies_first: Mapped[int] = mapped_column(default=0)
+    copies_last: Mapped[int] = mapped_column(default=0)
     #: How often it was claimed, counted before the worker touches any pixel.
     attempts: Mapped[int] = mapped_column(server_default="0")
     #: When it was sent to the queue last.
@@ -170,6 +179,23 @@ class Prediction(Base):
     confidence_ds: Mapped[float]
     #: The label that at least two views agree on; NULL is a rejected vote.
     label_maj: Mapped[int | None]
+
+
+class Count(Base):
+    """How many copies of a part got a label, for an image of a certified run at one level.
+
+    Labels that no copy got have no row. The counts of an image that has a failure do not count.
+    """
+
+    __tablename__ = "counts"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    level: Mapped[float] = mapped_column(primary_key=True)
+    #: Number of the part's first copy (db/copies.py): below the run's `selection` it selects, from there it estimates.
+    part: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int]
 
 
 class Failure(Base):

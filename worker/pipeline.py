@@ -69,7 +69,7 @@ def predict(
     if odd and not fine:
         raise next(iter(odd.values()))
     if odd:
-        yield Found([], [_odd(image_id, error) for image_id, error in odd.items()])
+        yield Found([], [_odd(image_id, error) for image_id, error in odd.items()], [])
 
 
 class Group:
@@ -82,7 +82,7 @@ class Group:
     @torch.inference_mode()
     def predict(self, images: Sequence[Case]) -> tuple[Found, dict[int, Exception]]:
         """What was found; and, by image, unforeseen errors: whether image or machine is at fault, other images tell."""
-        found, odd = Found([], []), dict[int, Exception]()
+        found, odd = Found([], [], []), dict[int, Exception]()
         usable: list[tuple[int, Drawn]] = []
         for case in images:
             with self._blaming(case.image_id, found, odd):

@@ -104,7 +104,7 @@ class Worker:
     def _compute(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
         with watch.on("claim"):
             work = self._record(lambda: store.load_work(self.engine, claim))
-        all_found = Found([], [])
+        all_found = Found([], [], [])
         try:
             alive(LOADING * self.settings.stall)
             with watch.on("load"):

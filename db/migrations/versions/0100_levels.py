@@ -9,11 +9,10 @@ Columns are renamed in place: ten million rows take no longer than ten. Rows kee
 run ids; summaries are counted again at the next report, because their version (db/summaries.py) has changed.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import sqlalchemy as sa
 from alembic import op
+
+from db.migrations.views import without_views
 
 revision = "0100"
 down_revision = "0002"
@@ -49,20 +48,3 @@ def rename_columns_of_views() -> None:
     for view in set(VIEWS) & set(inspector.get_view_names()):
         if "sigma" in {column["name"] for column in inspector.get_columns(view)}:
             op.execute(f"ALTER VIEW {view} RENAME COLUMN sigma TO level")
-
-
-@contextmanager
-def without_views() -> Iterator[None]:
-    """SQLite renames no column while a view cannot be read: all views are dropped, and people's own created again.
-
-    Ours are created by env.py. A view of somebody's own that names `sigma` has to be changed by its author.
-    """
-    bind = op.get_bind()
-    rows = bind.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
-    views = {row.name: row.sql for row in rows}
-    quote = bind.dialect.identifier_preparer.quote_identifier
-    for name in views:
-        bind.exec_driver_sql(f"DROP VIEW {quote(name)}")
-    yield
-    for name in views.keys() - {*VIEWS, "failures_by_code", "progress"}:
-        bind.exec_driver_sql(views[name])

@@ -1,0 +1,93 @@
+"""How the noisy copies of an image in a certificate are cut into parts, and a run's copies into jobs.
+
+Copies have numbers. With n0 = ``recipe.selection``, copies 0 to n0 - 1 select the label, and copies n0 to n0 + n - 1
+estimate its probability (CERTIFY in Cohen, Rosenfeld, Kolter, "Certified adversarial robustness via randomized
+smoothing", ICML 2019). The labels of a part's copies are counted together, so a report can use every n at which a part
+ends: each multiple of 100 up to 1,000, each multiple of 1,000 beyond, and each n that somebody asked for.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+#: Views in a job of a certified run, about: some seconds of work for a CPU. A single part may have more.
+JOB_VIEWS = 1000
+
+#: Copies in a part, at most. The first thousand copies that estimate are cut finer.
+COARSE, FINE = 1000, 100
+
+
+class Part(NamedTuple):
+    """Copies of an image whose labels are counted together, first and last included. ``first`` names the part."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Number of copies."""
+        return self.last - self.first + 1
+
+
+class Share(NamedTuple):
+    """A job's share of a run: images by position, and which copies of each; first and last included."""
+
+    first: int
+    last: int
+    copies_first: int
+    copies_last: int
+
+
+def parts_of(selection: int, first: int, last: int) -> Iterator[Part]:
+    """Cuts copies ``first`` to ``last`` of an image into parts. A part never mixes selection and estimation.
+
+    Args:
+        selection: n0, the number of copies that select the label.
+        first: the first copy of a job.
+        last: its last copy.
+    """
+    while first <= last:
+        part = Part(first, min(_next_cut(selection, first) - 1, last))
+        yield part
+        first = part.last + 1
+
+
+def shares_of(
+    images: int, *, selection: int, first: int, last: int, levels: int, job_size: int | None
+) -> Iterator[Share]:
+    """Cuts copies ``first`` to ``last`` of every image into jobs of whole parts, earlier copies before later ones.
+
+    Args:
+        images: number of images of the run.
+        selection: n0, the number of copies that select the label.
+        first: the first copy that is still to be done.
+        last: the last one.
+        levels: number of levels; each copy is one view at each.
+        job_size: images per job; None: as many as make JOB_VIEWS views.
+    """
+    for copies in _groups(parts_of(selection, first, last), most=JOB_VIEWS // levels):
+        step = job_size or max(1, JOB_VIEWS // (levels * copies.size))
+        for start in range(0, images, step):
+            yield Share(start, min(start + step, images) - 1, *copies)
+
+
+def _next_cut(selection: int, copy: int) -> int:
+    """The first copy of the part after the one that ``copy`` is in."""
+    if copy < selection:
+        return min(selection, (copy // COARSE + 1) * COARSE)
+    n = copy - selection
+    width = FINE if n < COARSE else COARSE
+    return selection + (n // width + 1) * width
+
+
+def _groups(parts: Iterator[Part], *, most: int) -> Iterator[Part]:
+    """Joins neighbouring parts while they have at most ``most`` copies together."""
+    group: Part | None = None
+    for part in parts:
+        if group and part.last - group.first + 1 <= most:
+            group = Part(group.first, part.last)
+        else:
+            if group:
+                yield group
+            group = part
+    if group:
+        yield group

@@ -1,0 +1,50 @@
+"""What a job finds, to be stored: the predictions of a vote, the counts of a certificate, and failures."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """The result for one image at one level: each view's top label with its softmax probability, and the vote."""
+
+    image_id: int
+    level: float
+    label_ns: int
+    confidence_ns: float
+    label_ss: int
+    confidence_ss: float
+    label_ds: int
+    confidence_ds: float
+    #: None is a rejected vote.
+    label_maj: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """The result for one label of one part of an image's copies at one level: how many of these copies got it."""
+
+    image_id: int
+    level: float
+    #: Number of the part's first copy (db/copies.py).
+    part: int
+    label: int
+    #: At least 1.
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """Why one image could not be used: a code, and a message for people."""
+
+    image_id: int
+    code: str
+    message: str
+
+
+class Found(NamedTuple):
+    """The results for some images, to be stored: a vote predicts, a certificate counts."""
+
+    predicted: list[Predicted]
+    failed: list[Failed]
+    counted: list[Counted]
