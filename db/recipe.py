@@ -17,6 +17,8 @@ DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
 BUNDLED_MODEL = "efficientnet_lite0"
 #: The article's. They are left out of a run's id, which is the one it had before there were others.
 DEFAULT_PERTURBATION = DEFAULT_SMOOTHER = "gaussian"
+#: The smoother of a certificate without a denoiser: it leaves the image as it is.
+UNSMOOTHED = "none"
 DEFAULT_LEVELS = (0.0, 0.125, 0.25, 0.375)
 #: How models are named, apart from checkpoints on disk.
 MODEL_SOURCES = {

@@ -111,17 +111,31 @@ FROM failures f JOIN runs r ON r.id = f.run_id GROUP BY f.run_id, r.name, f.code
         "a run: its progress",
         f"""
 SELECT r.id AS run_id, r.name AS run_name, d.name AS dataset, d.size AS expected,
-       coalesce(j.done, 0) AS done, d.size - coalesce(j.done, 0) AS pending,
+       coalesce(j.copies, 0) / r.copies AS done, d.size - coalesce(j.copies, 0) / r.copies AS pending,
        (SELECT count(*) FROM failures f WHERE f.run_id = r.id AND {_FAILED}) AS failed,
        (SELECT count(*) FROM failures f WHERE f.run_id = r.id AND {_SKIPPED}) AS skipped,
        coalesce(j.jobs, 0) AS jobs, coalesce(j.jobs_done, 0) AS jobs_done,
-       CASE WHEN coalesce(j.done, 0) = d.size THEN 1 ELSE 0 END AS complete,
+       CASE WHEN coalesce(j.copies, 0) / r.copies = d.size THEN 1 ELSE 0 END AS complete,
        CASE WHEN r.cancelled_at IS NULL THEN 0 ELSE 1 END AS cancelled,
-       r.submitted_at, j.last_done_at
+       r.submitted_at, j.last_done_at,
+       r.copies, r.selection
 FROM runs r JOIN datasets d ON d.id = r.dataset_id
 LEFT JOIN (SELECT run_id, count(*) AS jobs, count(done_at) AS jobs_done, max(done_at) AS last_done_at,
-                  sum(CASE WHEN done_at IS NOT NULL THEN last - first + 1 ELSE 0 END) AS done
+                  sum(CASE WHEN done_at IS NOT NULL
+                      THEN (last - first + 1) * (copies_last - copies_first + 1) ELSE 0 END) AS copies
            FROM jobs GROUP BY run_id) j ON j.run_id = r.id
+""",
+    ),
+    "certificate_counts": View(
+        "a label that copies of an image got, at a level of a certified run: how many copies",
+        """
+SELECT c.run_id, r.name AS run_name, c.level, i.path, i.label, c.label AS counted_label,
+       sum(CASE WHEN c.part < r.selection THEN c.n ELSE 0 END) AS n_selection,
+       sum(CASE WHEN c.part < r.selection THEN 0 ELSE c.n END) AS n_estimation,
+       c.image_id, i.position
+FROM counts c JOIN runs r ON r.id = c.run_id JOIN images i ON i.id = c.image_id
+WHERE NOT EXISTS (SELECT 1 FROM failures f WHERE f.run_id = c.run_id AND f.image_id = c.image_id)
+GROUP BY c.run_id, r.name, c.level, i.path, i.label, c.label, c.image_id, i.position
 """,
     ),
 }

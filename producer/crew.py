@@ -90,10 +90,11 @@ class Crew:
         *,
         name: str | None = None,
         job_size: int | None = None,
+        n: int | None = None,
         axis: Axis = NOISE,
     ) -> Submission:
-        """Records a run of this crew, or finds it recorded."""
-        submission = submit(self._engine, recipe, dataset, name=name, job_size=job_size, axis=axis)
+        """Records a run of this crew, or finds it recorded: as producer.submit.submit, which says what raises."""
+        submission = submit(self._engine, recipe, dataset, name=name, job_size=job_size, n=n, axis=axis)
         self._keys[submission.run_id] = recipe.classifier_key()
         return submission
 
@@ -119,7 +120,7 @@ class Crew:
 
             def look(state: Progress) -> None:
                 self._keep_up(state)
-                if state.done > begun.done:
+                if state.done_copies > begun.done_copies:
                     self._able.add(key)
                 dispatcher.send([run_id, *self._ahead(run_id)])
 
@@ -176,9 +177,9 @@ class Crew:
             expire(self._engine, worker=self._name)  # the one that ended had claimed jobs; the new one has none yet
 
     def _count_done(self) -> int:
-        """How many images of all runs of this crew are done."""
+        """How many copies of the images of all runs of this crew are done."""
         with reading(self._engine) as session:
-            return sum(progress(session, run).done for run in list_runs(session) if run.id in self._keys)
+            return sum(progress(session, run).done_copies for run in list_runs(session) if run.id in self._keys)
 
     def _drop(self, submission: Submission) -> None:
         """Deletes a refused run if it is new and nothing was found of it, so that it is not the latest run."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.due import split_spent, take_due, unsend
 from db.outage import passes, reason
-from db.session import reading, writing
+from db.session import check_generation, reading, writing
 from db.settings import Settings
 from db.summaries import summarise, unsummarised
 from producer.broker import Broker, BrokerDown
@@ -38,9 +38,11 @@ def dispatch(engine: Engine, broker: Broker, settings: Settings, *, run_ids: Col
 
     Raises:
         BrokerDown: if the queue did not take the jobs; they stay due.
+        Away: if the database was upgraded to another generation while this process ran, whose jobs go to another queue.
     """
     oldest = broker.oldest()
     with writing(engine) as session:
+        check_generation(session)
         split_spent(session, max_attempts=settings.max_attempts)
         job_ids = take_due(
             session, run_ids=run_ids, window=settings.window, lost_after=settings.lost_after, oldest=oldest

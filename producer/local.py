@@ -183,11 +183,11 @@ class Workers:
         """Starts the worker again if it has ended, and returns whether it had.
 
         Args:
-            count_done: counts the images that are done. It is called only if the worker has ended.
+            count_done: counts what is done. It is called only if the worker has ended.
 
         Raises:
             Refusal: if it ended because its settings are wrong.
-            SmoothvoteError: if it ended more than RESTARTS times in a row, and no image was done in between.
+            SmoothvoteError: if it ended more than RESTARTS times in a row, and nothing was done in between.
         """
         code = self._process.poll()
         if code is None:

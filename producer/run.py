@@ -15,6 +15,7 @@ def run_here(
     workers: int,
     name: str | None = None,
     job_size: int | None = None,
+    n: int | None = None,
     axis: Axis = NOISE,
 ) -> str:
     """Submits a run, waits until it is complete, and returns its id. Only what is missing is done.
@@ -25,7 +26,8 @@ def run_here(
         dataset: what to measure on.
         workers: worker processes to start; 0 leaves the work to workers elsewhere.
         name: what to call the run; None: by dataset and model.
-        job_size: images per job; None: JOB_SIZE.
+        job_size: images per job; None: as producer/submit.py chooses.
+        n: of a certificate, how many copies of each image estimate the probability of its label; None for a vote.
         axis: what the recipe's levels measure.
 
     Raises:
@@ -35,6 +37,6 @@ def run_here(
         SystemExit: with INCOMPLETE, if it was interrupted.
     """
     with crew(settings, workers=workers) as here:
-        submission = here.submit(recipe, dataset, name=name, job_size=job_size, axis=axis)
+        submission = here.submit(recipe, dataset, name=name, job_size=job_size, n=n, axis=axis)
         here.see_through(submission)
     return submission.run_id

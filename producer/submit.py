@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from db.axis import NOISE, Axis
-from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe
+from db.errors import WrongUse
+from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, UNSMOOTHED, Recipe
 from db.session import writing
 from db.store import record_dataset, record_run
 from producer.dataset import Dataset
@@ -31,18 +32,26 @@ def submit(
     *,
     name: str | None = None,
     job_size: int | None = None,
+    n: int | None = None,
     axis: Axis = NOISE,
 ) -> Submission:
     """Records the run of a recipe over a dataset, or finds it recorded.
+
+    A certificate that was recorded with fewer copies gets the missing ones; one with more keeps them.
 
     Args:
         engine: the database.
         recipe: what to measure with.
         dataset: what to measure on.
         name: what to call the run; None: by dataset and model.
-        job_size: images per job; None: JOB_SIZE.
+        job_size: images per job; None: JOB_SIZE, and for a certificate as many as its copies suggest (db/copies.py).
+        n: of a certificate, how many copies of each image estimate the probability of its label; None for a vote.
         axis: what the recipe's levels measure.
+
+    Raises:
+        WrongUse: if a certificate is given no n, or a vote is given one.
     """
+    copies = copies_of(recipe, n)
     run_id = recipe.run_id(dataset.fingerprint)
     with writing(engine) as session:
         dataset_id = record_dataset(
@@ -59,15 +68,33 @@ def submit(
             dataset_id=dataset_id,
             name=name or default_name(recipe, dataset),
             recipe=recipe,
-            job_size=job_size or JOB_SIZE,
+            job_size=job_size or (None if recipe.certifies else JOB_SIZE),
+            copies=copies,
             axis=axis,
         )
     return Submission(run_id=run_id, new=new)
 
 
+def copies_of(recipe: Recipe, n: int | None) -> int:
+    """How many copies of each image a run has: n0 + n for a certificate, 1 for a vote.
+
+    Raises:
+        WrongUse: if a certificate is given no n, or a vote is given one.
+    """
+    if recipe.selection is None:
+        if n is not None:
+            raise WrongUse(f"--n: {n} copies are for a certificate; a vote has one: leave --n out")
+        return 1
+    if n is None or n < 1:
+        raise WrongUse(f"--n: a certificate needs at least one copy that estimates (given: {n})")
+    return recipe.selection + n
+
+
 def default_name(recipe: Recipe, dataset: Dataset) -> str:
-    """The name of a run that was given none: dataset and model, and what is not as in the article."""
+    """The name of a run that was given none: dataset and model, and what is not as usual."""
     model = recipe.model.rsplit("/", 1)[-1].split("@")[0]
     perturbation = [] if recipe.perturbation == DEFAULT_PERTURBATION else [recipe.perturbation]
-    smoother = [] if recipe.smoother == DEFAULT_SMOOTHER else [recipe.smoother]
-    return "-".join([dataset.name, model, *perturbation, *smoother])
+    usual = UNSMOOTHED if recipe.certifies else DEFAULT_SMOOTHER
+    smoother = [] if recipe.smoother == usual else [recipe.smoother]
+    certificate = ["certificate"] if recipe.certifies else []
+    return "-".join([dataset.name, model, *perturbation, *smoother, *certificate])

@@ -27,26 +27,29 @@ LINE = 10.0
 
 
 class RateColumn(ProgressColumn):
-    """Images per second, over the last minute."""
+    """Images or copies per second, over the last minute."""
 
     def render(self, task: Task) -> Text:
         """Called by rich to draw the column."""
         speed = task.finished_speed or task.speed
-        return Text("– images/s" if speed is None else f"{speed:.1f} images/s", style="progress.data.speed")
+        rate = "–" if speed is None else f"{speed:.1f}"
+        return Text(f"{rate} {task.fields['unit']}/s", style="progress.data.speed")
 
 
 class Display:
-    """The progress of a run on stderr."""
+    """The progress of a run on stderr: its images, and for a certificate their copies."""
 
     def __init__(self, run: runs.RunInfo) -> None:
         console = Console(stderr=True)
         columns = (
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("images"),
-            RateColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"), RateColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[failed]} failed{task.fields[note]}", markup=False),
         )  # fmt: skip
         self.bar = Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60)
-        self._task = self.bar.add_task(run.name, total=run.expected, failed=0, note="")
+        # An image may have a hundred thousand copies, which many workers share.
+        self._unit = "copies" if run.recipe.certifies else "images"
+        self._task = self.bar.add_task(run.name, total=run.expected * run.copies, failed=0, note="", unit=self._unit)
         self._began, self._next_line = time.monotonic(), LINE
         self._at_first: int | None = None
 
@@ -57,14 +60,15 @@ class Display:
     def show(self, state: runs.Progress) -> None:
         """Moves the bar; where there is none, prints a line if it is time for one."""
         note = f" · {state.refused_by}: {state.note}" if state.note else ""
-        self.bar.update(self._task, completed=state.done, failed=state.failed, note=note)
+        done, total = state.done_copies, state.expected * state.copies
+        self.bar.update(self._task, completed=done, total=total, failed=state.failed, note=note)
         if self._at_first is None:
-            self._at_first = state.done
+            self._at_first = done
         elapsed = time.monotonic() - self._began
         if self.bar.disable and elapsed >= self._next_line:
-            new = state.done - self._at_first
-            rate = f"{new / elapsed:.1f} images/s, " if new else ""
-            line = f"{state.done} of {state.expected} images, {rate}{state.failed} failed{note}"
+            new = done - self._at_first
+            rate = f"{new / elapsed:.1f} {self._unit}/s, " if new else ""
+            line = f"{done} of {total} {self._unit}, {rate}{state.failed} failed{note}"
             print(line, file=sys.stderr, flush=True)
             self._next_line += LINE
 
