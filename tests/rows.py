@@ -17,6 +17,8 @@ from worker.vote import majority
 
 LEVELS = (0.0, 0.25)
 RECIPE = make_recipe(model="efficientnet_lite0", levels=LEVELS)
+#: A certificate of two noise levels, whose first ten copies select the label.
+CERTIFICATE = make_recipe(model="efficientnet_lite0", levels=(0.25, 0.5), smoother="none", selection=10)
 PREPROCESSING = Preprocessing(256, 224, "bilinear", True, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -25,7 +27,8 @@ def record(
     labels: Sequence[int | None],
     *,
     recipe: Recipe = RECIPE,
-    job_size: int = 4,
+    job_size: int | None = 4,
+    copies: int = 1,
     name: str = "a run",
     fingerprint: str = "f" * 64,
     axis: Axis = NOISE,
@@ -38,7 +41,14 @@ def record(
             session, name="images", root="/images", fingerprint=fingerprint, found=len(labels), entries=entries
         )
         store.record_run(
-            session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=job_size, axis=axis
+            session,
+            run_id=run_id,
+            dataset_id=dataset_id,
+            name=name,
+            recipe=recipe,
+            job_size=job_size,
+            copies=copies,
+            axis=axis,
         )
     return run_id
 
@@ -58,7 +68,7 @@ def take_due(
 
 def jobs(engine: Engine, run_id: str) -> list[Job]:
     with reading(engine) as session:
-        return list(session.scalars(select(Job).where(Job.run_id == run_id).order_by(Job.first)))
+        return list(session.scalars(select(Job).where(Job.run_id == run_id).order_by(Job.copies_first, Job.first)))
 
 
 def claimed(engine: Engine, job_id: int, *, worker: str = "w", lease: float = 60) -> Claim:
