@@ -72,12 +72,12 @@ def predicts(first: int, second: int, alpha: float) -> bool:
 
 
 def least_copies(alpha: float) -> int:
-    """The fewest copies that can certify anything: all of them have one label, and the bound α^(1/n) exceeds 1/2."""
+    """The fewest copies that can certify anything: if all have one label, the bound α^(1/n) exceeds 1/2."""
     return math.floor(-math.log2(alpha)) + 1
 
 
 def largest_radius(of: int, sigma: float, alpha: float) -> float:
-    """The radius if all copies that estimate have one label: no number of them certifies more; 0 if they are too few."""
+    """The radius if all copies that estimate have one label: the largest there is; 0 if the copies are too few."""
     return certified_radius(of, of, sigma, alpha) or 0.0
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from db.recipe import Recipe
+from db.runs import RunInfo
 from report.attack_verdict import warnings
 from report.report import COUNTS, RATES, SUCCESS_RATES, Level, OperatingPoint, Report
 from report.stats import Rate
@@ -12,25 +13,29 @@ from report.verdict import verdict
 
 def to_json(report: Report) -> dict[str, Any]:
     """The report as plain data: ``{"run": …, "complete": …, "levels": […]}``."""
-    run = report.run
     return {
-        "run": {
-            "id": run.id,
-            "name": run.name,
-            "model": run.recipe.model,
-            "weights_sha256": run.weights_sha256,
-            "recipe": run.recipe.model_dump(mode="json"),
-            "axis": run.axis._asdict(),
-            "preprocessing": run.preprocessing,
-            "dataset": {"name": run.dataset, "root": run.root, "images": run.expected, "available": run.available},
-            "created_at": run.created_at.isoformat(),
-            "cancelled": run.cancelled_at is not None,
-        },
+        "run": run_json(report.run),
         "complete": report.complete,
         "interval": report.interval,
         "verdict": verdict(report),
         "warnings": warnings(report),
-        "levels": [_level_json(level, run.recipe) for level in report.levels],
+        "levels": [_level_json(level, report.run.recipe) for level in report.levels],
+    }
+
+
+def run_json(run: RunInfo) -> dict[str, Any]:
+    """A run and its dataset as plain data."""
+    return {
+        "id": run.id,
+        "name": run.name,
+        "model": run.recipe.model,
+        "weights_sha256": run.weights_sha256,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "axis": run.axis._asdict(),
+        "preprocessing": run.preprocessing,
+        "dataset": {"name": run.dataset, "root": run.root, "images": run.expected, "available": run.available},
+        "created_at": run.created_at.isoformat(),
+        "cancelled": run.cancelled_at is not None,
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from report.stats import Paired, Rate
+from report.stats import Mean, Paired, Rate
 
 
 class PValue(NamedTuple):
@@ -31,6 +31,12 @@ class Written(NamedTuple):
     number: str
 
 
+class Bold(NamedTuple):
+    """A number that is written already, and stands out: the best of its column."""
+
+    number: str
+
+
 class Marked(NamedTuple):
     """A rate with a mark before it that the legend explains, or with "" for none."""
 
@@ -46,7 +52,7 @@ class Stacked(NamedTuple):
 
 
 #: None: no value, such as a rate over no images.
-Cell = Rate | Paired | PValue | Number | Written | Marked | Stacked | int | float | str | None
+Cell = Rate | Mean | Paired | PValue | Number | Written | Bold | Marked | Stacked | int | float | str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ def level_rows(report: Report) -> list[dict[str, Any]]:
 def _level(level: Level) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(level, name) for name in COUNTS}
     for name in (*RATES, *SUCCESS_RATES):
-        row |= _rate(name, level.rate(name))
+        row |= rate_cells(name, level.rate(name))
     row |= {"saved": level.saved, "lost": level.lost}
     for view in OTHERS:
         row |= _pair(f"{view}_less_ns", level.against_ns[view])
@@ -29,13 +29,14 @@ def _level(level: Level) -> dict[str, Any]:
 def _point(point: OperatingPoint) -> dict[str, Any]:
     return {
         f"{point.name}_coverage": point.coverage and point.coverage.value,
-        **_rate(f"{point.name}_accuracy", point.accuracy),
-        **_rate(f"{point.name}_thresholding_accuracy", point.thresholding),
+        **rate_cells(f"{point.name}_accuracy", point.accuracy),
+        **rate_cells(f"{point.name}_thresholding_accuracy", point.thresholding),
         **_pair(f"{point.name}_less_thresholding", point.against_thresholding),
     }
 
 
-def _rate(name: str, share: Rate | None) -> dict[str, Any]:
+def rate_cells(name: str, share: Rate | None) -> dict[str, Any]:
+    """A rate with its interval and its counts, in cells of their own."""
     return {
         name: share and share.value,
         f"{name}_low": share and share.low,

@@ -5,6 +5,8 @@ from report.attack import KNOWS, attacker
 from report.report import Report
 from report.stats import CONFIDENCE, Interval
 
+#: The smoother that leaves an image as it is.
+NO_SMOOTHER = "none"
 #: What stands over a rate's column.
 TITLES = {
     "acc_ns": "Acc NS",
@@ -67,6 +69,8 @@ def method(recipe: Recipe) -> str:
     if dict(recipe.options or ()).get("attacker"):
         perturbation += f" by an attacker who {KNOWS[attacker(recipe)]}"
     smoother = "" if recipe.smoother == DEFAULT_SMOOTHER else f", smoothed by {recipe.smoother}"
+    if recipe.certifies:
+        smoother = "" if recipe.smoother == NO_SMOOTHER else f", each copy smoothed by {recipe.smoother}"
     return f"{recipe.model}{precision}{perturbation}{smoother}"
 
 

@@ -17,6 +17,7 @@ from db.session import reading
 from db.summaries import summarise, tallies
 from db.tally import Tally
 from report.attack import AttackChecks, check_attack
+from report.kind import require_votes
 from report.stats import INTERVALS, Interval, Paired, Rate, paired, rate
 from report.tested import Tested, Verdict, over_levels
 
@@ -146,10 +147,11 @@ def report(session: Session, run: RunInfo, *, interval: Interval = "wilson", sto
         stored: whether the stored counts of a complete run may be used.
 
     Raises:
-        WrongUse: if there is no such interval.
+        WrongUse: if there is no such interval, or the run has certificates instead of votes.
     """
     if interval not in INTERVALS:
         raise WrongUse(f"there is no interval {interval!r}; there are {', '.join(INTERVALS)}")
+    require_votes(run, f"read it with `smoothvote report {run.id}` or smoothvote.certified()")
     # A failed image has no prediction at any level: it is counted once for each.
     so_far = progress(session, run)
     found = tallies(session, run, stored=stored)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 from db.errors import plain
-from report.document import Cell, Marked, Number, PValue, Stacked, Table, Written
-from report.stats import Paired, Rate
+from report.document import Bold, Cell, Marked, Number, PValue, Stacked, Table, Written
+from report.stats import Mean, Paired, Rate
 
 
 def p_value(p: float) -> str:
@@ -20,7 +20,7 @@ def value(cell: Cell) -> str:
             return "–"
         case str():
             return plain(cell)
-        case Rate():
+        case Rate() | Mean():
             return f"{cell.value:.4f}"
         case Paired():
             return f"{cell.difference:+.4f}"
@@ -28,7 +28,7 @@ def value(cell: Cell) -> str:
             return p_value(cell.p)
         case Number():
             return format(cell.value, cell.spec)
-        case Written():
+        case Written() | Bold():
             return cell.number
         case Marked():
             return f"{cell.mark} {value(cell.rate)}".lstrip()
@@ -38,10 +38,10 @@ def value(cell: Cell) -> str:
             return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
-def beside(cell: Cell, rate: Callable[[Rate], str], difference: Callable[[Paired], str]) -> str:
+def beside(cell: Cell, rate: Callable[[Rate | Mean], str], difference: Callable[[Paired], str]) -> str:
     """What stands beside a cell's value, or below it: its interval, as these functions write it; or a second text."""
     match cell:
-        case Rate():
+        case Rate() | Mean():
             return rate(cell)
         case Marked():
             return beside(cell.rate, rate, difference)

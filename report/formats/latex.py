@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from report.document import Cell, Document, Table
+from report.document import Bold, Cell, Document, Table
 from report.formats import Format
 from report.screen import PAPER, Screen
 from report.text import bracketed, is_text, value
@@ -14,6 +14,8 @@ ESCAPED = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "σ": r"$\sigma$",
+        "α": r"$\alpha$",
+        "≥": r"$\ge$",
         "ε": r"$\varepsilon$",
         "−": "$-$",
         "<": "$<$",
@@ -71,6 +73,8 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
+    if isinstance(cell, Bold):
+        return rf"\textbf{{{escaped(cell.number)}}}"
     return escaped(" ".join(part for part in (value(cell), bracketed(cell)) if part))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from report.document import Cell, Document, Stacked, Table
+from report.document import Bold, Cell, Document, Stacked, Table
 from report.formats import Format
 from report.screen import PAPER, Screen
 from report.text import bracketed, is_text, value
@@ -39,6 +39,8 @@ def _row(cells: Iterable[str]) -> str:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Stacked):
         return escaped(f"{value(cell)} {cell.below}")
+    if isinstance(cell, Bold):
+        return f"**{escaped(cell.number)}**"
     # These brackets follow a number: they are no link, and stay as they are.
     return " ".join(part for part in (escaped(value(cell)), bracketed(cell)) if part)
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from report.columns import LEAST, Column, Place, places
-from report.document import Document, Step, Table
+from report.document import Bold, Document, Step, Table
 from report.formats import Format
 from report.screen import Screen
-from report.stats import Paired, Rate
+from report.stats import Mean, Paired, Rate
 from report.text import beside, fold, is_text, value, words
 
 
@@ -47,13 +47,17 @@ class Lines(NamedTuple):
 
     above: str
     below: str
+    bold: bool = False
 
 
 def draw(table: Table, screen: Screen) -> str:
     """A table in one part, or in several where the screen is narrower than it; "" if it has no row."""
     if not table.rows:
         return ""
-    cells = [[Lines(value(cell), beside(cell, _ends, _difference)) for cell in row] for row in table.rows]
+    cells = [
+        [Lines(value(cell), beside(cell, _ends, _difference), isinstance(cell, Bold)) for cell in row]
+        for row in table.rows
+    ]
     columns = [_column(table, [row[number] for row in cells], number) for number in range(len(table.head))]
     parts = places(columns, screen.width, table.keys)
     return "\n\n".join(_draw_part(table, cells, part, screen) for part in parts)
@@ -64,7 +68,7 @@ def _column(table: Table, cells: Sequence[Lines], number: int) -> Column:
     from rich.cells import cell_len
 
     title = [cell_len(word) for word in words(table.head[number])]
-    lines = [line for cell in cells for line in cell]
+    lines = [line for cell in cells for line in (cell.above, cell.below)]
     width = max([*title, *map(cell_len, lines)], default=0)
     if not is_text(table, number):
         return Column(width, width)
@@ -87,7 +91,9 @@ def _draw_part(table: Table, cells: list[list[Lines]], part: list[Place], screen
     for number, row in enumerate(cells, 1):
         drawn = []
         for column, width in part:
-            above, below = (Text("\n".join(fold(text, width))) for text in row[column])
+            cell = row[column]
+            above, below = (Text("\n".join(fold(text, width))) for text in (cell.above, cell.below))
+            above.stylize("bold" if cell.bold else "")
             below.stylize("dim")
             drawn.append(Group(above, below) if below else above)
         grid.add_row(*drawn, end_section=bool(table.together) and number % table.together == 0)
@@ -97,12 +103,12 @@ def _draw_part(table: Table, cells: list[list[Lines]], part: list[Place], screen
     return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
 
-def _ends(rate: Rate) -> str:
-    return f"{_short(rate.low)}–{_short(rate.high)}"
+def _ends(found: Rate | Mean) -> str:
+    return f"{_short(found.low)}–{_short(found.high)}"
 
 
-def _short(share: float) -> str:
-    return f"{share:.2f}".removeprefix("0") if share < 0.995 else "1.0"
+def _short(end: float) -> str:
+    return f"{end:.2f}".removeprefix("0") if end < 0.995 else f"{end:.1f}"
 
 
 def _difference(pair: Paired) -> str:
