@@ -3,7 +3,8 @@
 from typing import Any
 
 from report.certificate import RADII
-from report.certified import QUANTILES, Certified, CertifiedLevel
+from report.certified import Certified
+from report.certified_level import QUANTILES, CertifiedLevel
 from report.flat import rate_cells
 from report.report import COUNTS
 

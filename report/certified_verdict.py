@@ -2,7 +2,8 @@
 
 from itertools import groupby
 
-from report.certified import Best, Certified, CertifiedLevel
+from report.certified import Best, Certified
+from report.certified_level import CertifiedLevel
 
 #: The radius of the example, if any image is certified there.
 EXAMPLE = 0.5

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from db.errors import WrongUse
-from report.certified import Answer, Certified, level_of
+from report.certified import Certified
+from report.certified_level import Answer, level_of
 from report.stats import Interval
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct")

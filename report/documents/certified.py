@@ -4,15 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from report.certificate import ALPHA, RADII, least_copies
-from report.certified import QUANTILES, Certified, CertifiedLevel
+from report.certified import Certified
+from report.certified_data import to_json
 from report.certified_flat import level_rows
+from report.certified_level import QUANTILES, CertifiedLevel
 from report.certified_verdict import verdict
 from report.counts import asked
-from report.data import rate_json, run_json
 from report.document import Bold, Cell, Document, Stacked, Step, Table, Written
 from report.names import INTERVAL_NAMES, method
 from report.report import COUNTS
-from report.stats import CONFIDENCE, Mean
+from report.stats import CONFIDENCE
 
 #: Most radii in the summary, which fits 80 columns.
 MOST_RADII = 6
@@ -253,55 +254,3 @@ def _steps(found: Certified) -> list[Step]:
         Step("every image", f"smoothvote export {found.run.id}"),
         Step("in a browser", "smoothvote serve"),
     ]
-
-
-# -- plain data --------------------------------------------------------------------------------------------------
-
-
-def to_json(found: Certified) -> dict[str, Any]:
-    """Certificates as plain data: ``{"run": …, "alpha": …, "levels": […], "envelope": […]}``; no run: from files."""
-    return {
-        "run": found.run and run_json(found.run),
-        "name": found.name,
-        "complete": found.complete,
-        "interval": found.interval,
-        "alpha": found.alpha,
-        "n0": found.n0,
-        "n": found.n,
-        "verdict": verdict(found),
-        "levels": [_level_json(level) for level in found.levels],
-        "envelope": [
-            {
-                "radius": best.radius,
-                "sigma": best.sigma,
-                "value": best.rate.value,
-                "ci": [best.rate.low, best.rate.high],
-                "count": [best.rate.hits, best.rate.of],
-            }
-            for best in found.envelope
-        ],
-    }
-
-
-def _level_json(level: CertifiedLevel) -> dict[str, Any]:
-    values: dict[str, Any] = {"level": level.sigma, "sigma": level.sigma}
-    values |= {name: getattr(level, name) for name in COUNTS}
-    for name in ("abstention_rate", "acc_predict", "predict_abstention_rate"):
-        values |= rate_json(name, getattr(level, name))
-    return (
-        values
-        | mean_json("average_certified_radius", level.average_certified_radius)
-        | {
-            "radius_quantiles": dict(zip(map(str, QUANTILES), level.radius_quantiles, strict=False)),
-            "largest_radius": level.largest_radius,
-            "certified_accuracy": [
-                {"radius": radius, "value": rate.value, "ci": [rate.low, rate.high], "count": [rate.hits, rate.of]}
-                for radius, rate in level.certified_accuracy
-            ],
-        }
-    )
-
-
-def mean_json(name: str, found: Mean | None) -> dict[str, Any]:
-    """A mean under its name, with its interval; null where it is of nothing."""
-    return {name: found and found.value, f"{name}_ci": found and [found.low, found.high]}

@@ -15,7 +15,6 @@ ESCAPED = str.maketrans(
         "^": r"\textasciicircum{}",
         "σ": r"$\sigma$",
         "α": r"$\alpha$",
-        "≥": r"$\ge$",
         "ε": r"$\varepsilon$",
         "−": "$-$",
         "<": "$<$",
