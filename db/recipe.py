@@ -128,9 +128,8 @@ class Recipe(BaseModel):
         if len(set(self.levels)) != len(self.levels):
             raise ValueError("--levels: the same level is given twice")
         if self.certifies and (self.perturbation != DEFAULT_PERTURBATION or self.options):
-            raise ValueError(
-                f"a certificate holds for Gaussian noise only: leave out {self.perturbation} and its options"
-            )
+            given = "its options" if self.options else self.perturbation
+            raise ValueError(f"a certificate holds for Gaussian noise only: leave out {given}")
         if self.certifies and self.levels[0] == 0:
             raise ValueError("--sigma: every noise level of a certificate must be above 0")
         if self.kernel_size % 2 == 0:

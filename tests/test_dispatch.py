@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 from rows import jobs, record
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from db.errors import Away
 from db.message import QUEUE, TASK, without_secrets
+from db.session import writing
 from db.settings import Settings
 from producer.broker import Broker, BrokerDown
 from producer.dispatch import Dispatcher, dispatch
@@ -53,6 +55,19 @@ def test_what_is_due_goes_on_the_queue_once(
     assert dispatch(engine, broker, settings) == 0
     assert sent(queue) == [job.id for job in jobs(engine, run_id)]
     assert broker.queued() == 3
+
+
+def test_a_dispatcher_ends_once_the_database_is_a_generation_ahead(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    """It would take the jobs to a queue that newer workers do not listen to."""
+    run_id = record(engine, [0])
+    with writing(engine) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9900'"))
+    with pytest.raises(Away, match="is at revision 9900, newer than this code's"):
+        dispatch(engine, broker, settings)
+    assert sent(queue) == []
+    assert jobs(engine, run_id)[0].sent_at is None
 
 
 def test_a_message_holds_the_id_of_a_job_and_nothing_else(

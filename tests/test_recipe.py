@@ -24,6 +24,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "kernel_size": ({}, {"kernel_size": 7}),
     "kernel_sigma": ({}, {"kernel_sigma": 1.5}),
     "seed": ({}, {"seed": 1}),
+    "selection": ({"levels": (0.5,)}, {"levels": (0.5,), "selection": 100}),
     "resize": ({}, {"resize": 256}),
     "crop": ({}, {"crop": 224}),
     "interpolation": ({}, {"interpolation": "bicubic"}),
@@ -114,8 +115,9 @@ def test_a_field_that_is_off_is_not_a_field_that_is_unset() -> None:
         Recipe(levels=(0.1, 0.3), classes=("cat", "dog"), mean=(0.1, 0.2, 0.3), std=(1, 1, 1), antialias=False),
         Recipe(model="/w/a.safetensors", arch="torchvision/resnet18", checkpoint_sha256="ab"),
         make_recipe(perturbation="pgd-linf", options={"steps": 5, "target": "none", "step_size": 0.5}),
+        make_recipe(levels=(0.25, 0.5), smoother="none", selection=100),
     ],
-    ids=["defaults", "choices", "checkpoint", "options"],
+    ids=["defaults", "choices", "checkpoint", "options", "certificate"],
 )
 def test_a_recipe_comes_back_from_its_content(recipe: Recipe) -> None:
     back = make_recipe(**recipe.content())
@@ -147,6 +149,13 @@ def test_recipes_that_share_a_model_share_a_classifier_whatever_is_done_to_the_i
     assert noisy.classifier_key() == other.classifier_key() == Recipe().classifier_key()
     # The number of levels counts: it decides how many views a forward pass has.
     assert noisy.classifier_key() != Recipe(levels=(0.5,)).classifier_key()
+
+
+def test_certificates_share_a_classifier_which_a_vote_does_not() -> None:
+    one = make_recipe(levels=(0.25,), smoother="none", selection=10)
+    other = make_recipe(levels=(0.25, 0.5, 1.0), smoother="median", selection=100, seed=3)
+    assert one.classifier_key() == other.classifier_key()
+    assert one.classifier_key() != make_recipe(levels=(0.25,)).classifier_key()
 
 
 @pytest.mark.parametrize(
@@ -215,6 +224,13 @@ def test_a_model_may_be_bundled_or_from_torchvision_or_timm(name: str) -> None:
         ({"mean": (float("nan"), 0.0, 0.0)}, ["--mean:", "finite"]),
         ({"mean": (0.0, 0.0)}, ["--mean: three numbers, one a channel"]),
         ({"sigma": 1}, ["--sigma:"]),
+        ({"levels": (0.5,), "selection": 0}, ["--n0:", "greater than or equal to 1", "(given: 0)"]),
+        ({"levels": (0.0, 0.5), "selection": 10}, ["--sigma: every noise level of a certificate must be above 0"]),
+        ({"perturbation": "salt", "levels": (0.5,), "selection": 10}, ["Gaussian noise only", "leave out salt"]),
+        (
+            {"options": {"steps": 2}, "levels": (0.5,), "selection": 10},
+            ["Gaussian noise only", "leave out its options"],
+        ),
     ],
 )
 def test_a_value_out_of_range_is_named(fields: dict[str, Any], parts: list[str]) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from photos import record_photos
-from rows import LEVELS, failed, jobs, predicted, record
+from rows import CERTIFICATE, LEVELS, claimed, failed, image_ids, jobs, predicted, record
 from sqlalchemy import Engine, text
 
 from db import store
+from db.found import Counted
 from db.runs import find_run, progress
 from db.session import reading, writing
 from db.views import VIEWS, statements
@@ -129,6 +130,43 @@ def test_a_run_that_has_not_begun_and_one_that_is_cancelled_are_in_progress(engi
     assert list(row.values()) == [0, 2, 0, 1, None]
 
 
+def by_copies(engine: Engine) -> str:
+    """A certificate of two images: ten copies select, a hundred estimate. Of the second image some copies failed."""
+    run_id = record(engine, [4, 5], recipe=CERTIFICATE, job_size=1, copies=110, fingerprint="c" * 64)
+    for job, failures in zip(jobs(engine, run_id), (0, 1), strict=True):
+        claim = claimed(engine, job.id)
+        (image,) = image_ids(engine, claim)
+        told = (
+            (0.25, 0, 4, 8),
+            (0.25, 0, 9, 2),
+            (0.25, 10, 4, 60),
+            (0.25, 10, 7, 40),
+            (0.5, 0, 4, 10),
+            (0.5, 10, 4, 100),
+        )
+        counts = [Counted(image_id=image, level=level, part=part, label=label, n=n) for level, part, label, n in told]
+        assert store.finish(engine, claim, [], [failed(image)] * failures, counts)
+    return run_id
+
+
+def test_certificate_counts_keeps_selection_and_estimation_apart(engine: Engine) -> None:
+    run_id = by_copies(engine)
+    found = query(
+        engine,
+        "SELECT level, path, label, counted_label, n_selection, n_estimation FROM certificate_counts"
+        " WHERE run_id = :run ORDER BY level, counted_label",
+        run=run_id,
+    )
+    assert [tuple(row.values()) for row in found] == [
+        (0.25, "0.jpg", 4, 4, 8, 60), (0.25, "0.jpg", 4, 7, 0, 40), (0.25, "0.jpg", 4, 9, 2, 0), (0.5, "0.jpg", 4, 4, 10, 100)
+    ]  # fmt: skip
+    (row,) = query(engine, "SELECT expected, done, pending, failed, complete, copies, selection FROM progress")
+    assert list(row.values()) == [2, 2, 0, 1, 1, 110, 10]
+    record(engine, [4, 5], recipe=CERTIFICATE, job_size=1, copies=210, fingerprint="c" * 64)
+    (row,) = query(engine, "SELECT done, pending, complete, copies FROM progress")  # 220 of 420 copies
+    assert list(row.values()) == [1, 1, 0, 210]
+
+
 def test_views_of_an_older_version_are_brought_up_to_date(engine: Engine) -> None:
     by_hand(engine)
     before = query(engine, "SELECT * FROM levels ORDER BY level")
@@ -167,6 +205,7 @@ def test_the_page_describes_every_view_and_column(engine: Engine) -> None:
         name: view.row for name, view in VIEWS.items()
     }
     by_hand(engine)
+    by_copies(engine)
     for name in VIEWS:
         section = DOC.split(f"\n**{name}**\n")[1].split("\n**")[0]
         described = [

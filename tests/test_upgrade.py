@@ -1,4 +1,4 @@
-"""A database of the version before is brought over in place, and the code of either version refuses the other's."""
+"""Databases of earlier generations are brought over in place, and the code of each refuses the others'."""
 
 import json
 from collections.abc import Iterator
@@ -48,36 +48,45 @@ def today(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture(params=sorted(FORMER))
+def revision(request: pytest.FixtureRequest) -> str:
+    """The revision before the upgrade."""
+    return str(request.param)
+
+
 @pytest.fixture
-def older(database_url: str, today: Engine) -> Iterator[Engine]:
-    """The same rows in a database of revision 0002, with the summaries of the version before."""
+def older(database_url: str, today: Engine, revision: str) -> Iterator[Engine]:
+    """The same rows in a database of an earlier revision, with summaries that this version does not read."""
     engine = engine_over(database_url)
-    migrate_to_older(engine)
-    copy_to_older(today, engine)
-    stale = [{"run": RUN, "sigma": sigma, "tally": json.dumps({"rival_majority": [1, 1]})} for sigma in (0.0, 0.125)]
+    migrate_to_older(engine, revision)
+    copy_to_older(today, engine, revision)
+    stale = [{"run": RUN, "level": level, "tally": json.dumps({"rival_majority": [1, 1]})} for level in (0.0, 0.125)]
+    insert = f"INSERT INTO summaries (run_id, {FORMER[revision].get('level', 'level')}, version, tally)"
     with engine.begin() as connection:
-        connection.execute(
-            text("INSERT INTO summaries (run_id, sigma, version, tally) VALUES (:run, :sigma, 1, :tally)"), stale
-        )
+        connection.execute(text(f"{insert} VALUES (:run, :level, 1, :tally)"), stale)
     engine.dispose()
     yield engine
     engine.dispose()
 
 
-def test_every_row_is_as_before_under_the_new_names(older: Engine) -> None:
+def test_every_row_is_as_before_under_the_new_names(older: Engine, revision: str) -> None:
     before = rows_of(older)
     upgrade(older)
     assert current_revision(older) == REVISION
-    now_called = {former: name for name, former in FORMER.items()}
+    now_called = {former: name for name, former in FORMER[revision].items()}
     expected = {
         table: [{now_called.get(name, name): value for name, value in row.items()} for row in rows]
         for table, rows in before.items()
     }
     for run in expected["runs"]:
-        run["axis"] = None
+        run |= {"axis": run.get("axis"), "copies": 1, "selection": None}
+    for job in expected["jobs"]:
+        job |= {"copies_first": 0, "copies_last": 0}
+    expected["counts"] = []
     after = rows_of(older)
     assert {table: sorted(rows, key=repr) for table, rows in expected.items()} == after
-    assert [len(after[table]) for table in ("predictions", "failures", "runs", "summaries")] == [86, 2, 2, 2]
+    sizes = {"predictions": 86, "failures": 2, "runs": 2, "jobs": 3, "summaries": 2}
+    assert {table: len(after[table]) for table in sizes} == sizes
 
 
 def test_the_reports_are_those_of_a_database_of_this_version(older: Engine, today: Engine) -> None:
@@ -119,54 +128,56 @@ def test_an_open_run_goes_on_after_the_upgrade(older: Engine) -> None:
         assert report(session, run).complete
 
 
-def test_views_that_people_built_on_ours_are_kept(older: Engine) -> None:
+def test_views_that_people_built_on_ours_are_kept(older: Engine, revision: str) -> None:
+    level = FORMER[revision].get("level", "level")
     with older.begin() as connection:
         connection.execute(text("CREATE VIEW of_mine AS SELECT path, outcome FROM outcomes"))
-        connection.execute(text('CREATE VIEW "of mine, too" AS SELECT sigma, acc_maj FROM levels'))
+        connection.execute(text(f'CREATE VIEW "of mine, too" AS SELECT {level}, acc_maj FROM levels'))
     upgrade(older)
     with older.connect() as connection:
         assert len(connection.execute(text("SELECT path, outcome FROM of_mine")).all()) == 86
-        named = text('SELECT min(sigma) FROM "of mine, too"')
-        if older.dialect.name == "postgresql":
+        named = text(f'SELECT min({level}) FROM "of mine, too"')
+        if older.dialect.name == "postgresql" or level == "level":
             assert connection.execute(named).first() == (0.0,)
         else:
             with pytest.raises(DBAPIError, match="no such column: sigma"):
                 connection.execute(named)
 
 
-def test_an_upgrade_that_fails_leaves_the_database_as_it_was(older: Engine) -> None:
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(older: Engine, revision: str) -> None:
     with older.begin() as connection:
-        connection.execute(text("ALTER TABLE runs ADD COLUMN axis INTEGER"))  # in the way of ours
+        connection.execute(text("ALTER TABLE runs ADD COLUMN copies INTEGER"))  # in the way of ours
     before = rows_of(older)
-    with pytest.raises(DBAPIError, match="axis"):
+    with pytest.raises(DBAPIError, match="copies"):
         upgrade(older)
     assert rows_of(older) == before
-    assert current_revision(older) == "0002"
+    assert current_revision(older) == revision
     with older.connect() as connection:
-        assert connection.execute(text("SELECT count(sigma) FROM outcomes")).scalar() == 86
+        assert connection.execute(text("SELECT count(path) FROM outcomes")).scalar() == 86
 
 
 # -- the code of one version and the database of the other -------------------------------------------------------
 
 
-def test_this_code_refuses_a_database_of_the_version_before(older: Engine, database_url: str) -> None:
-    with pytest.raises(WrongUse, match=r"is at revision 0002, but this code needs 0100: run `smoothvote db upgrade`$"):
+def test_this_code_refuses_a_database_of_a_version_before(older: Engine, database_url: str, revision: str) -> None:
+    said = f"is at revision {revision}, but this code needs {REVISION}: run `smoothvote db upgrade`$"
+    with pytest.raises(WrongUse, match=said):
         connect(Settings(database_url=database_url))
 
 
 def test_the_commands_refuse_it_in_one_line_and_go_on_after_the_upgrade(
-    older: Engine, database_url: str, tmp_path: Path
+    older: Engine, database_url: str, revision: str, tmp_path: Path
 ) -> None:
     env = {"SMOOTHVOTE_DATABASE_URL": database_url}
     refused = smoothvote("report", "photos", cwd=tmp_path, env=env, code=2)
     assert refused.stderr.count("\n") == 1
     assert refused.stderr.endswith("run `smoothvote db upgrade`\n")
-    assert smoothvote("db", "upgrade", cwd=tmp_path, env=env).stderr.endswith(": 0002 → 0100\n")
+    assert smoothvote("db", "upgrade", cwd=tmp_path, env=env).stderr.endswith(f": {revision} → {REVISION}\n")
     said = smoothvote("report", "photos", "--format", "json", cwd=tmp_path, env=env)
     assert json.loads(said.stdout)["run"]["id"] == RUN
 
 
-def test_run_upgrades_its_own_database_and_resumes_the_run(tmp_path: Path) -> None:
+def test_run_upgrades_its_own_database_and_resumes_the_run(tmp_path: Path, revision: str) -> None:
     """Its record says that all is done: `run` needs no worker to find that out."""
     images = tmp_path / "images"
     images.mkdir()
@@ -178,8 +189,8 @@ def test_run_upgrades_its_own_database_and_resumes_the_run(tmp_path: Path) -> No
     upgrade(today)
     run = submit(today, RECIPE, read_dataset(str(images), labels=Labels(RECIPE), settings=home)).run_id
     finish_all(today, run)
-    migrate_to_older(older)
-    copy_to_older(today, older)
+    migrate_to_older(older, revision)
+    copy_to_older(today, older, revision)
     for engine in (today, older):
         engine.dispose()
     levels = ",".join(map(str, RECIPE.levels))
@@ -191,7 +202,7 @@ def test_run_upgrades_its_own_database_and_resumes_the_run(tmp_path: Path) -> No
     upgraded.dispose()
 
 
-def test_a_worker_of_the_version_before_can_neither_claim_nor_store(older: Engine) -> None:
+def test_a_worker_of_revision_0002_can_neither_claim_nor_store(older: Engine) -> None:
     """It connected before the upgrade, so it does not see the new revision."""
     upgrade(older)
     before = rows_of(older)
@@ -204,12 +215,31 @@ def test_a_worker_of_the_version_before_can_neither_claim_nor_store(older: Engin
     assert rows_of(older) == before
 
 
+def test_a_dispatcher_of_the_version_before_can_split_no_job(older: Engine) -> None:
+    """It knows nothing of copies, so the half that it adds would be one of a vote."""
+    upgrade(older)
+    split = text("INSERT INTO jobs (run_id, first, last, attempts) VALUES (:run, 4, 4, 0)")
+    with pytest.raises(DBAPIError, match="copies_first"), older.begin() as connection:
+        connection.execute(split, {"run": RUN})
+
+
+def test_the_index_of_open_jobs_is_of_open_jobs_only_after_the_upgrade(older: Engine) -> None:
+    upgrade(older)
+    catalogue = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'jobs_open'",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'jobs_open'",
+    }
+    with older.connect() as connection:
+        assert "done_at IS NULL" in str(connection.execute(text(catalogue[older.dialect.name])).scalar())
+
+
 def test_a_worker_of_this_version_waits_once_the_database_is_a_generation_ahead(engine: Engine) -> None:
     run_id = record(engine, [0] * 4)
     job_id = jobs(engine, run_id)[0].id
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0200'"))
-    with pytest.raises(Away, match="is at revision 0200, newer than this code's 0100: install the newer") as raised:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0300'"))
+    said = f"is at revision 0300, newer than this code's {REVISION}: install the newer"
+    with pytest.raises(Away, match=said) as raised:
         store.claim(engine, job_id, worker="w", lease=60)
     assert passes(raised.value)
     assert jobs(engine, run_id)[0].attempts == 0

@@ -1,7 +1,7 @@
 """Watching a run: what is said where stderr is no terminal, and when the watch ends."""
 
 import pytest
-from rows import finish_all, record
+from rows import CERTIFICATE, claimed, finish_all, jobs, record
 from sqlalchemy import Engine
 
 import producer.watch
@@ -39,6 +39,27 @@ def test_a_complete_run_ends_the_watch_and_its_counts_are_stored(
     assert last.endswith(" images/s, 0 failed")
     with reading(engine) as session:
         assert unsummarised(session) == []
+
+
+def test_the_progress_of_a_certificate_is_in_copies_and_follows_when_more_are_asked_for(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = record(engine, [1] * 2, recipe=CERTIFICATE, job_size=2, copies=110)
+    more = iter([lambda: record(engine, [1] * 2, recipe=CERTIFICATE, job_size=2, copies=210)])
+
+    def work(_: Progress) -> None:
+        for job in jobs(engine, run_id):
+            if not job.done_at:
+                assert store.finish(engine, claimed(engine, job.id), [], [])
+        for ask in more:
+            ask()
+
+    with reading(engine) as session:
+        run = find_run(session, run_id)
+    assert watch(engine, run, each_look=work).complete
+    lines = [line.split(", ") for line in capsys.readouterr().err.splitlines()]
+    assert [line[0] for line in lines] == ["0 of 220 copies", "220 of 420 copies", "420 of 420 copies"]
+    assert lines[-1][1].endswith(" copies/s")
 
 
 def test_a_cancelled_run_ends_the_watch(engine: Engine) -> None:
