@@ -19,10 +19,10 @@ from cli.run import run
 from cli.serve import serve
 from cli.sweep import sweep
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
-from report.api import report, rows, runs
+from report.api import certificates, certified, report, rows, runs
 
 #: The Python API: docs/reference/python.md.
-__all__ = ["main", "report", "rows", "runs"]
+__all__ = ["certificates", "certified", "main", "report", "rows", "runs"]
 
 
 SECTIONS = {

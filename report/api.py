@@ -32,6 +32,7 @@ RUNS: dict[str, type] = {
     "cancelled": bool,
     "created_at": datetime,
 }
+CERTIFIED_CURVES: dict[str, type] = {"level": float, "radius": float, "certified_accuracy": float}
 CURVES: dict[str, type] = {"level": float, "by": str, "coverage": float, "risk": float}
 
 
@@ -48,6 +49,27 @@ class RunReport:
     #: Whether no image is pending.
     complete: bool
     #: Whether the vote beats confidence thresholding, in words.
+    verdict: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedReport:
+    """The certificates of a run. It prints as `smoothvote report` does."""
+
+    #: Everything, as in `smoothvote report --format json`.
+    data: dict[str, Any]
+    #: A row a level, with the level as index: every count, rate and interval.
+    levels: "DataFrame"
+    #: Columns level, radius, and certified_accuracy: the share of the labelled images that are certified there. A row
+    #: for each radius where the share falls.
+    curve: "DataFrame"
+    #: Whether no image is pending.
+    complete: bool
+    #: What is guaranteed on how many images, and with what probability, in words.
     verdict: str
     text: str
 
@@ -99,7 +121,7 @@ def report(run: str = "latest", *, interval: "Interval" = "wilson", database_url
         database_url: as for runs().
 
     Raises:
-        WrongUse: if there is no such run.
+        WrongUse: if there is no such run, or it has certificates: see certified().
     """
     from report import frames
     from report.documents.report import document
@@ -145,7 +167,7 @@ def rows(
         database_url: as for runs().
 
     Raises:
-        WrongUse: if there is no such run, level, outcome or column.
+        WrongUse: if there is no such run, level, outcome or column, or the run has certificates: see certificates().
     """
     from db.runs import find_run
     from db.session import reading
@@ -156,6 +178,83 @@ def rows(
     with _record(database_url) as engine, reading(engine) as session:
         found = pages(session, find_run(session, run), level=level, outcome=outcome, columns=wanted)
         return frames.to_frame(found, {name: COLUMNS[name] for name in wanted if name in COLUMNS})
+
+
+def certified(
+    run: str = "latest",
+    *,
+    alpha: float = 0.001,
+    n: int | None = None,
+    interval: "Interval" = "wilson",
+    database_url: str | None = None,
+) -> CertifiedReport:
+    """The certificates of a run, level by level, for any α and n: they follow from the stored counts.
+
+    Args:
+        run: an id, the beginning of one, a name, or latest.
+        alpha: the probability with which each certificate may be wrong.
+        n: how many of the stored copies estimate; None for all that were asked for.
+        interval: the method for the intervals of rates: wilson or clopper-pearson.
+        database_url: as for runs().
+
+    Raises:
+        WrongUse: if there is no such run, it has votes, or the record cannot answer this α and n.
+    """
+    from report import frames
+    from report.certified import read_certified
+    from report.certified_flat import level_types
+    from report.documents.certified import document
+    from report.formats import as_text
+
+    with _record(database_url) as engine:
+        found = read_certified(engine, run, alpha=alpha, n=n, interval=interval)
+    shown = document(found)
+    curves = [
+        {"level": level.sigma, "radius": radius, "certified_accuracy": share}
+        for level in found.levels
+        for radius, share in level.curve
+    ]
+    return CertifiedReport(
+        data=shown.data,
+        levels=frames.frame_of(shown.records, level_types(shown.records[0])).set_index("level"),
+        curve=frames.frame_of(curves, CERTIFIED_CURVES),
+        complete=found.complete,
+        verdict=shown.verdict,
+        text=as_text(shown),
+    )
+
+
+def certificates(
+    run: str = "latest",
+    *,
+    alpha: float = 0.001,
+    n: int | None = None,
+    level: float | None = None,
+    columns: Sequence[str] | None = None,
+    database_url: str | None = None,
+) -> "DataFrame":
+    """A row for each image and level of a certified run, in the dataset's order; a failed image has one, without level.
+
+    Args:
+        run: an id, the beginning of one, a name, or latest.
+        alpha: the probability with which each certificate may be wrong.
+        n: how many of the stored copies estimate; None for all that were asked for.
+        level: only rows of this level.
+        columns: only these, in this order.
+        database_url: as for runs().
+
+    Raises:
+        WrongUse: if there is no such run, level or column, it has votes, or the record cannot answer this α and n.
+    """
+    from db.runs import find_run
+    from db.session import reading
+    from report import frames
+    from report.certified_rows import COLUMNS, OUTCOMES, certificate_pages
+
+    wanted = list(columns) if columns is not None else list(COLUMNS)
+    with _record(database_url) as engine, reading(engine) as session:
+        found = certificate_pages(session, find_run(session, run), alpha=alpha, n=n, level=level, columns=wanted)
+        return frames.to_frame(found, {name: COLUMNS[name] for name in wanted if name in COLUMNS}, OUTCOMES)
 
 
 @contextmanager

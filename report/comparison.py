@@ -11,6 +11,7 @@ from db.outcome import Judged, count_of
 from db.recipe import Recipe
 from db.runs import RunInfo, progress
 from db.tables import Image, Prediction
+from report.kind import require_votes
 from report.stats import Interval, Paired, Rate, paired, rate
 from report.tested import Tested, over_levels
 
@@ -75,15 +76,19 @@ class Comparison:
     @property
     def differences(self) -> list[Difference]:
         """How the recipes differ. Weights and preprocessing are compared as recorded, once both runs have begun."""
-        first, second = self.first, self.second
-        one, two = _fields(first.recipe), _fields(second.recipe)
-        if first.preprocessing and second.preprocessing:
-            one |= {name: first.preprocessing.get(name) for name in PREPROCESSING}
-            two |= {name: second.preprocessing.get(name) for name in PREPROCESSING}
-        if first.weights_sha256 and second.weights_sha256:
-            one["weights_sha256"], two["weights_sha256"] = first.weights_sha256, second.weights_sha256
-        names = [*one, *(name for name in two if name not in one)]
-        return [Difference(name, one.get(name), two.get(name)) for name in names if one.get(name) != two.get(name)]
+        return recipe_differences(self.first, self.second)
+
+
+def recipe_differences(first: RunInfo, second: RunInfo) -> list[Difference]:
+    """How the recipes of two runs differ, and their weights and preprocessing, once both runs have begun."""
+    one, two = _fields(first.recipe), _fields(second.recipe)
+    if first.preprocessing and second.preprocessing:
+        one |= {name: first.preprocessing.get(name) for name in PREPROCESSING}
+        two |= {name: second.preprocessing.get(name) for name in PREPROCESSING}
+    if first.weights_sha256 and second.weights_sha256:
+        one["weights_sha256"], two["weights_sha256"] = first.weights_sha256, second.weights_sha256
+    names = [*one, *(name for name in two if name not in one)]
+    return [Difference(name, one.get(name), two.get(name)) for name in names if one.get(name) != two.get(name)]
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:
@@ -102,9 +107,11 @@ def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Inte
         interval: the method for the intervals of rates. Those of differences are Newcombe's.
 
     Raises:
-        WrongUse: if it is one run twice, or the runs have different images, classes or axes, or no common level.
+        WrongUse: if one run has certificates, or for what check_comparable refuses.
     """
-    _check_comparable(session, first, second)
+    for run in (first, second):
+        require_votes(run, "compare votes with votes, and certificates with certificates")
+    check_comparable(session, first, second)
     values = [value for value in first.recipe.levels if value in second.recipe.levels]
     predicted = _predicted(session, first, second)
     counts = {row.level: row for row in session.execute(_counts(first, second))}
@@ -135,7 +142,12 @@ def compare(session: Session, first: RunInfo, second: RunInfo, *, interval: Inte
     )
 
 
-def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None:
+def check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None:
+    """Checks that two runs can be compared image by image.
+
+    Raises:
+        WrongUse: if it is one run twice, or the runs have different images, classes or axes, or no common level.
+    """
     if first.id == second.id:
         raise WrongUse(f"{first.id} is both runs: name two; `smoothvote runs` lists them")
     if first.dataset_id != second.dataset_id:
@@ -152,8 +164,9 @@ def _check_comparable(session: Session, first: RunInfo, second: RunInfo) -> None
         )
     if not set(first.recipe.levels) & set(second.recipe.levels):
         of = [", ".join(map(run.axis.number, run.recipe.levels)) for run in (first, second)]
+        flag = "--sigma" if first.recipe.certifies else "--levels"
         raise WrongUse(
-            f"runs {first.id} and {second.id} share no level: {of[0]} and {of[1]}; run one of them at the other's --levels"
+            f"runs {first.id} and {second.id} share no level: {of[0]} and {of[1]}; run one of them at the other's {flag}"
         )
 
 

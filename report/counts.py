@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db.copies import parts_of
 from db.errors import WrongUse
 from db.runs import RunInfo
-from db.tables import Count, Failure, Job
+from db.tables import Count, Failure, Image, Job
 
 
 def asked(run: RunInfo) -> int:
@@ -61,16 +61,25 @@ def check_end(session: Session, run: RunInfo, n: int) -> None:
         )
 
 
-def leaders(run: RunInfo, n: int) -> Subquery:
+def leaders(run: RunInfo, n: int, *, span: tuple[int, int] | None = None) -> Subquery:
     """One row for each image and level that has all n0 copies and the first n that estimate.
 
     Columns: image_id, level; label, the selected one, and hits, how many of the n copies have it; selected, how many of
     the n0 have it; first_label, first and second: the label that most of the n copies have, and the numbers of copies
     with it and with the second most frequent label. Failed images are left out.
+
+    Args:
+        run: a run of certificates.
+        n: a number of copies at which a part ends.
+        span: positions of the first and last image; None for all.
     """
     n0 = selection(run)
     selects = Count.part < n0
     failed = select(Failure.image_id).where(Failure.run_id == run.id)
+    counted = [Count.run_id == run.id, Count.part < n0 + n, Count.image_id.not_in(failed)]
+    if span is not None:
+        images = select(Image.id).where(Image.dataset_id == run.dataset_id, Image.position.between(*span))
+        counted.append(Count.image_id.in_(images))
     labels = (
         select(
             Count.image_id,
@@ -79,10 +88,14 @@ def leaders(run: RunInfo, n: int) -> Subquery:
             func.sum(case((selects, Count.n), else_=0)).label("selected"),
             func.sum(case((selects, 0), else_=Count.n)).label("estimated"),
         )
-        .where(Count.run_id == run.id, Count.part < n0 + n, Count.image_id.not_in(failed))
+        .where(*counted)
         .group_by(Count.image_id, Count.level, Count.label)
-        .subquery("labels")
     )
+    return _ranked(labels.subquery("labels"), n0, n)
+
+
+def _ranked(labels: Subquery, n0: int, n: int) -> Subquery:
+    """The leaders, from the sums over parts of each label."""
     c = labels.c
 
     def rank(number: Any) -> Any:

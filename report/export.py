@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from db.errors import SmoothvoteError, WrongUse
 from db.runs import RunInfo
-from report import rows
+from report import certified_flat, certified_rows, rows
+from report.certificate import ALPHA
+from report.certified import certified
 from report.exports import EXPORTS, Export, page_of
 from report.flat import level_rows, level_types
 from report.report import report
@@ -35,8 +37,17 @@ def form_of(form: str | None, output: Path | None) -> Export:
     return export
 
 
-def write_run(session: Session, run: RunInfo, what: What, export: Export, out: IO[bytes]) -> int:
-    """Writes a run and returns the number of rows. Memory does not grow with them.
+def write_run(
+    session: Session,
+    run: RunInfo,
+    what: What,
+    export: Export,
+    out: IO[bytes],
+    *,
+    alpha: float = ALPHA,
+    n: int | None = None,
+) -> int:
+    """Writes a run of votes or of certificates and returns the number of rows. Memory does not grow with them.
 
     Args:
         session: a reading one: all rows are of one moment.
@@ -44,11 +55,29 @@ def write_run(session: Session, run: RunInfo, what: What, export: Export, out: I
         what: its rows, or its summary: a row a level. docs/reference/python.md has the columns of both.
         export: the format.
         out: where to write.
+        alpha: of certificates: the probability with which each may be wrong.
+        n: of certificates: how many of the stored copies estimate; None for all that were asked for.
+
+    Raises:
+        WrongUse: for an α or n that the record cannot answer.
     """
+    if run.recipe.certifies:
+        return _write_certificates(session, run, what, export, out, alpha, n)
     if what == "rows":
         return export.write(rows.pages(session, run), rows.COLUMNS, out)
     levels = level_rows(report(session, run))
     types = level_types(levels)
+    return export.write([page_of(levels, types)], types, out)
+
+
+def _write_certificates(
+    session: Session, run: RunInfo, what: What, export: Export, out: IO[bytes], alpha: float, n: int | None
+) -> int:
+    if what == "rows":
+        pages = certified_rows.certificate_pages(session, run, alpha=alpha, n=n)
+        return export.write(pages, certified_rows.COLUMNS, out)
+    levels = certified_flat.level_rows(certified(session, run, alpha=alpha, n=n))
+    types = certified_flat.level_types(levels[0])
     return export.write([page_of(levels, types)], types, out)
 
 

@@ -29,13 +29,13 @@ NULLABLE = {pyarrow.int64(): pandas.Int64Dtype(), pyarrow.bool_(): pandas.Boolea
 GROUP = 100_000
 
 
-def to_frame(pages: Iterable[Page], types: Mapping[str, type]) -> pandas.DataFrame:
-    """Pages as one DataFrame: str, float64 (NaN is null), Int64, boolean; outcome is a category."""
+def to_frame(pages: Iterable[Page], types: Mapping[str, type], outcomes: Sequence[str] = OUTCOMES) -> pandas.DataFrame:
+    """Pages as one DataFrame: str, float64 (NaN is null), Int64, boolean; outcome is a category of ``outcomes``."""
     schema = _schema(types)
     table = pyarrow.Table.from_batches([pyarrow.RecordBatch.from_pydict(page, schema) for page in pages], schema)
     frame = table.to_pandas(types_mapper=NULLABLE.get)
     if "outcome" in frame:
-        frame["outcome"] = frame["outcome"].astype(pandas.CategoricalDtype(OUTCOMES))
+        frame["outcome"] = frame["outcome"].astype(pandas.CategoricalDtype(outcomes))
     return frame
 
 

@@ -15,6 +15,7 @@ from db.outcome import CHANGES, OUTCOMES, WITHOUT_PREDICTION, Judged, without_pr
 from db.runs import RunInfo
 from db.tables import Failure, Image, Prediction
 from report.exports import Page
+from report.kind import require_votes
 
 #: The type of each column; any but path and outcome may be null. docs/reference/python.md says what they mean.
 COLUMNS: dict[str, type] = {
@@ -63,8 +64,9 @@ def pages(
         columns: these only; all of COLUMNS if None.
 
     Raises:
-        WrongUse: if there is no such level, outcome or column.
+        WrongUse: if the run has certificates, or there is no such level, outcome or column.
     """
+    require_votes(run, f"`smoothvote export {run.id}` and smoothvote.certificates() give a row for each image")
     wanted = list(columns) if columns is not None else list(COLUMNS)
     _check(level, outcome, wanted)
     level = None if level is None else level_of(run, level)

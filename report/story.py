@@ -11,6 +11,7 @@ from db.outcome import Judged
 from db.runs import RunInfo
 from db.store import Entry
 from db.tables import Failure, Image, Prediction
+from report.kind import require_votes
 
 #: Most paths that a message names.
 CANDIDATES = 3
@@ -47,8 +48,9 @@ def story(session: Session, run: RunInfo, image_id: int) -> Story:
     """All that the run holds of one image.
 
     Raises:
-        WrongUse: if it is not an image of the run's dataset.
+        WrongUse: if it is not an image of the run's dataset, or the run has certificates.
     """
+    require_votes(run, f"`smoothvote export {run.id}` gives a row for each image")
     image = find_image(session, run, image_id)
     judged = Judged()
     found = session.execute(

@@ -5,6 +5,7 @@ from typing import Any
 
 from db.recipe import Recipe
 from db.runs import RunInfo
+from report.certified_comparison import CertifiedComparison
 from report.comparison import Compared, Comparison, Difference, LevelComparison
 from report.comparison_verdict import verdict
 from report.data import rate_json, tested_json
@@ -39,7 +40,7 @@ def document(comparison: Comparison) -> Document:
     )
 
 
-def headlines(comparison: Comparison) -> list[str]:
+def headlines(comparison: Comparison | CertifiedComparison) -> list[str]:
     """The two runs, how their recipes differ, and whether both are complete: a line each."""
     first, second = comparison.first, comparison.second
     state = "complete" if comparison.complete else "INCOMPLETE: compared over the images that both runs have"
@@ -84,7 +85,7 @@ def _summary(comparison: Comparison) -> Table:
     head += ["rejects, first", "rejects, second", *([] if labelled else ["second − first", "p"]), "same vote"]
     rows: list[list[Cell]] = []
     for level in comparison.levels:
-        vote, reject = _compared_cells(level.views["maj"]), _compared_cells(level.reject)
+        vote, reject = compared_cells(level.views["maj"]), compared_cells(level.reject)
         number = Written(comparison.first.axis.number(level.value))
         rows.append([number, *(vote if labelled else []), *(reject[:2] if labelled else reject), level.same_vote])
     return Table(head=head, rows=rows, legend=_legend(comparison))
@@ -98,7 +99,8 @@ def _legend(comparison: Comparison) -> str:
     )
 
 
-def _compared_cells(found: Compared | None) -> list[Cell]:
+def compared_cells(found: Compared | None) -> list[Cell]:
+    """Both shares, their difference, and its adjusted p."""
     if found is None:
         return [None] * 4
     return [found.first, found.second, found.tested.pair, PValue(found.tested.p_holm)]
@@ -116,7 +118,7 @@ def _lines(comparison: Comparison) -> Iterator[tuple[LevelComparison, str, Compa
 def _pairs(comparison: Comparison) -> Table:
     rows: list[list[Cell]] = []
     for level, name, found in _lines(comparison):
-        first, second, difference, p = _compared_cells(found)
+        first, second, difference, p = compared_cells(found)
         pair = found and found.tested.pair
         counts: list[Cell] = [pair.of, pair.only_first, pair.only_second] if pair else [0, None, None]
         rows.append(
@@ -172,8 +174,8 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain data: ``{"first": …, "second": …, "complete": …, "differences": […], "levels": […]}``."""
     first = comparison.first
     return {
-        "first": _run_json(first),
-        "second": _run_json(comparison.second),
+        "first": run_json(first),
+        "second": run_json(comparison.second),
         "dataset": {"name": first.dataset, "images": first.expected},
         "axis": first.axis._asdict(),
         "complete": comparison.complete,
@@ -185,21 +187,23 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _run_json(run: RunInfo) -> dict[str, Any]:
+def run_json(run: RunInfo) -> dict[str, Any]:
+    """What names a run, as plain data."""
     return {"id": run.id, "name": run.name, "model": run.recipe.model, "weights_sha256": run.weights_sha256}
 
 
 def _level_json(level: LevelComparison, recipe: Recipe) -> dict[str, Any]:
     counts = {name: getattr(level, name) for name in ("both", "only_first", "only_second", "labelled")}
     views = {
-        view: found and _compared_json(found) | {"verdict": found.tested.verdict} for view, found in level.views.items()
+        view: found and compared_json(found) | {"verdict": found.tested.verdict} for view, found in level.views.items()
     }
-    reject = level.reject and _compared_json(level.reject)
+    reject = level.reject and compared_json(level.reject)
     found = {"views": views, "reject": reject} | rate_json("same_vote", level.same_vote)
     return recipe.level_fields(level.value) | counts | found
 
 
-def _compared_json(found: Compared) -> dict[str, Any]:
+def compared_json(found: Compared) -> dict[str, Any]:
+    """Two shares and the test of their difference, as plain data."""
     return rate_json("first", found.first) | rate_json("second", found.second) | tested_json(found.tested)
 
 

@@ -16,13 +16,14 @@ from db.registry import Family
 #: What a file's name may end in.
 SUFFIXES = (".png", ".svg", ".pdf")
 
-#: What is drawn: a report.report.Report, a report.comparison.Comparison, or a report.sweep.Sweep.
-Of = Literal["report", "comparison", "sweep"]
+#: What is drawn: a report.report.Report, a report.comparison.Comparison, a report.sweep.Sweep, a
+#: report.certified.Certified, or a report.certified_comparison.CertifiedComparison.
+Of = Literal["report", "comparison", "sweep", "certified", "certified-comparison"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A picture of a report, of a comparison, or of a sweep."""
+    """A picture of something that was found."""
 
     name: str
     of: Of
@@ -38,7 +39,7 @@ PLOTS: Family[Plot] = Family("report.plots", "plot")
 
 
 def plots_of(of: Of) -> list[Plot]:
-    """The plots of a report, of a comparison, or of a sweep."""
+    """The plots of a kind of finding."""
     return [plot for plot in PLOTS.values() if plot.of == of]
 
 

@@ -21,6 +21,15 @@ LINES = {
     "attack_success": ("#56B4E9", "*", "-"),
     "attack_success_thresholding": ("#CC79A7", "p", ":"),
 }
+#: Lines of a number that is not known before, told apart by colour and dash.
+CURVES: tuple[tuple[str, Any], ...] = (
+    ("#0072B2", "-"),
+    ("#D55E00", "--"),
+    ("#009E73", "-."),
+    ("#CC79A7", ":"),
+    ("#E69F00", (0, (5, 1))),
+    ("#000000", (0, (3, 1, 1, 1))),
+)
 
 
 @contextmanager
