@@ -1,11 +1,12 @@
-"""Reports over millions of predictions: `python -m benchmarks.report [--predictions N] [--upgrade]`.
+"""Reports over millions of predictions: `python -m benchmarks.report [--predictions N] [--upgrade REVISION]`.
 
 Fills a database with made-up rows of a complete run of four levels, on SQLite and on PostgreSQL. Then it times a plain
 GROUP BY for one rate, the counting of all that a report holds, the storing of the counts, and the command `smoothvote
 report`, which must say the same as the counting.
 
-With --upgrade the database has revision 0002, as the version before left it. Timed are `smoothvote db upgrade`, the
-first `smoothvote report`, which counts again, and the second, which reads the stored counts and must say the same.
+With --upgrade the database has an earlier revision, as the version of that time left it. Timed are `smoothvote db
+upgrade`, the first `smoothvote report`, which counts again, and the second, which reads the stored counts and must say
+the same.
 """
 
 import json
@@ -30,10 +31,10 @@ from db.runs import find_run
 from db.session import open_engine, reading, writing
 from db.settings import load_settings
 from db.summaries import summarise
-from db.tables import Dataset, Run
+from db.tables import Dataset
 from report.data import to_json
 from report.report import report
-from tests.older import migrate_to_older
+from tests.older import FORMER, migrate_to_older
 from tests.servers import postgres_server
 
 LEVELS = (0.0, 0.125, 0.25, 0.375)
@@ -47,8 +48,8 @@ JOB_SIZE = 64
 @click.option(
     "--database", type=click.Choice(["sqlite", "postgresql"]), multiple=True, default=["sqlite", "postgresql"]
 )
-@click.option("--upgrade", "older", is_flag=True, help="Time the upgrade of a database of the version before instead.")
-def main(predictions: int, database: tuple[str, ...], older: bool) -> None:
+@click.option("--upgrade", "older", type=click.Choice(sorted(FORMER)), help="Time the upgrade from there instead.")
+def main(predictions: int, database: tuple[str, ...], older: str | None) -> None:
     """Time reports over many predictions."""
     columns = ("`db upgrade`, s", "first `report`, s", "second, s") if older else (
         "one GROUP BY, s", "count all, s", "store, s", "`report`, s"
@@ -56,9 +57,12 @@ def main(predictions: int, database: tuple[str, ...], older: bool) -> None:
     table = Table("database", "rows", "fill, s", *columns, "same")
     for name in database:
         with tempfile.TemporaryDirectory() as folder, empty_database(name, Path(folder)) as (engine, environment):
-            (migrate_to_older if older else upgrade)(engine)
+            if older:
+                migrate_to_older(engine, older)
+            else:
+                upgrade(engine)
             began = time.perf_counter()
-            fill(engine, predictions // len(LEVELS), level="sigma" if older else "level")
+            fill(engine, predictions // len(LEVELS), older)
             filled = time.perf_counter() - began
             took, rows, same = time_upgrade(engine, environment) if older else time_reports(engine, environment)
             table.add_row(name, str(rows), f"{filled:.0f}", *(f"{seconds:.2f}" for seconds in took), str(same))
@@ -113,20 +117,25 @@ def empty_database(name: str, folder: Path) -> Iterator[tuple[Engine, dict[str, 
         yield engine, os.environ | {"SMOOTHVOTE_DATABASE_URL": url}
 
 
-def fill(engine: Engine, images: int, *, level: str) -> None:
+def fill(engine: Engine, images: int, older: str | None) -> None:
     """Stores a complete run over so many images. Its rows look random, and are the same every time.
 
     Args:
         engine: over a database without rows.
         images: how many.
-        level: what the column of levels is called at the database's revision.
+        older: the database's revision, if it is not this version's.
     """
+    level = FORMER[older].get("level", "level") if older else "level"
+    run = {"id": RUN, "dataset_id": 1, "name": "many", "recipe": json.dumps(RECIPE.content())}
     with writing(engine) as session:
         row = {"id": 1, "name": "many", "root": "/many", "fingerprint": "many", "size": images, "found": images}
         session.execute(insert(Dataset).values(row))
-        session.execute(insert(Run).values(id=RUN, dataset_id=1, name="many", recipe=RECIPE.content()))
+        # Not as the code's tables have it: an earlier revision lacks some columns.
+        session.execute(
+            text("INSERT INTO runs (id, dataset_id, name, recipe) VALUES (:id, :dataset_id, :name, :recipe)"), run
+        )
         session.execute(text(IMAGES), {"images": images})
-        session.execute(text(JOBS), {"run": RUN, "images": images, "size": JOB_SIZE})
+        session.execute(text(OLDER_JOBS if older else JOBS), {"run": RUN, "images": images, "size": JOB_SIZE})
         for value in LEVELS:
             seed = int(1000 * value) + 1
             session.execute(text(PREDICTIONS.format(level=level)), {"run": RUN, "level": value, "seed": seed})
@@ -141,11 +150,14 @@ WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE
 SELECT 1, n, n || '.jpg', n % 1000, 100000 FROM numbers
 """
 
-JOBS = """
+OLDER_JOBS = """
 INSERT INTO jobs (run_id, first, last, done_at)
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + :size FROM numbers WHERE n + :size < :images)
 SELECT :run, n, CASE WHEN n + :size < :images THEN n + :size ELSE :images END - 1, CURRENT_TIMESTAMP FROM numbers
 """
+JOBS = OLDER_JOBS.replace("done_at)", "done_at, copies_first, copies_last)").replace(
+    "TIMESTAMP FROM", "TIMESTAMP, 0, 0 FROM"
+)
 
 
 def _chance(number: int) -> str:

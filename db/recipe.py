@@ -176,7 +176,7 @@ class Recipe(BaseModel):
         The number of levels of a vote stays: it decides how many views a forward pass has. A certificate has as many
         as fit, whatever its levels are.
         """
-        levels = tuple(float(level) for level in range(1 if self.certifies else len(self.levels)))
+        levels = (1.0,) if self.certifies else tuple(float(level) for level in range(len(self.levels)))
         same = {"kernel_size": 5, "kernel_sigma": 1.0, "seed": 0, "grayscale": "convert"}
         same |= {"smoother_file": None, "smoother_sha256": None, "levels": levels}
         return self.model_copy(update=LATER_FIELDS | same | {"selection": 1 if self.certifies else None})

@@ -1,6 +1,7 @@
 """What producers and workers write: datasets, runs, claims, predictions and counts.
 
-A function that takes an engine is one transaction; one that takes a session is part of its caller's.
+A function that takes an engine is one transaction; one that takes a session is part of its caller's. What a job finds
+(db/found.py) can be imported from here, too.
 """
 
 from collections.abc import Sequence
