@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from db.axis import Axis
 from db.recipe import Recipe
 from report.attack import KNOWS, AttackChecks, Contrast, attacker, option
-from report.report import SUCCESS_RATES, Level, Report
+from report.rates import SUCCESS_RATES
+from report.report import Level, Report
 from report.stats import Rate
 from report.tested import Verdict
 

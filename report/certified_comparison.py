@@ -13,6 +13,7 @@ from report.certificate import ALPHA, RADII, certified_radius
 from report.certified import check_choice
 from report.comparison import Compared, Difference, check_comparable, recipe_differences
 from report.counts import asked, copies_of_all, leaders
+from report.kind import require_certificates
 from report.stats import Interval, Mean, mean, paired, rate
 from report.tested import Tested, over_levels
 
@@ -110,10 +111,12 @@ def compare_certified(
         WrongUse: if a run has no certificates or fewer copies, or the runs have different images or classes, or no
             common σ.
     """
+    for run in (first, second):
+        require_certificates(run, "compare votes with votes, and certificates with certificates")
+    check_comparable(session, first, second)
     n = min(asked(first), asked(second)) if n is None else n
     for run in (first, second):
         check_choice(session, run, alpha, n)
-    check_comparable(session, first, second)
     return CertifiedComparison(
         first=first,
         second=second,
@@ -198,8 +201,8 @@ def _pairs(session: Session, first: RunInfo, second: RunInfo, alpha: float, n: i
 
 def _predicted(session: Session, run: RunInfo, n: int) -> dict[float, int]:
     found = leaders(run, n)
-    counts = select(found.c.level, func.count()).group_by(found.c.level)
-    return dict(session.execute(counts).tuples().all())
+    counts = select(found.c.level, func.count().label("images")).group_by(found.c.level)
+    return {row.level: row.images for row in session.execute(counts)}
 
 
 def _certifying_radii(pairs: Sequence[Pair]) -> list[float]:

@@ -6,7 +6,7 @@ from report.certified import Certified
 from report.certified_level import QUANTILES, CertifiedLevel
 from report.certified_verdict import verdict
 from report.data import rate_json, run_json
-from report.report import COUNTS
+from report.rates import COUNTS
 from report.stats import Mean
 
 

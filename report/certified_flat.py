@@ -6,7 +6,7 @@ from report.certificate import RADII
 from report.certified import Certified
 from report.certified_level import QUANTILES, CertifiedLevel
 from report.flat import rate_cells
-from report.report import COUNTS
+from report.rates import COUNTS
 
 
 def level_rows(found: Certified) -> list[dict[str, Any]]:

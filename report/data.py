@@ -5,7 +5,8 @@ from typing import Any
 from db.recipe import Recipe
 from db.runs import RunInfo
 from report.attack_verdict import warnings
-from report.report import COUNTS, RATES, SUCCESS_RATES, Level, OperatingPoint, Report
+from report.rates import COUNTS, RATES, SUCCESS_RATES
+from report.report import Level, OperatingPoint, Report
 from report.stats import Rate
 from report.tested import Tested
 from report.verdict import verdict

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from report.report import COUNTS, OTHERS, RATES, SUCCESS_RATES, Level, OperatingPoint, Report
+from report.rates import COUNTS, RATES, SUCCESS_RATES
+from report.report import OTHERS, Level, OperatingPoint, Report
 from report.stats import Rate
 from report.tested import Tested
 

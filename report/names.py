@@ -1,5 +1,7 @@
 """What the rates, views and tests are called where people read them: in tables, plots and pages."""
 
+from collections.abc import Collection
+
 from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe
 from report.attack import KNOWS, attacker
 from report.report import Report
@@ -7,6 +9,8 @@ from report.stats import CONFIDENCE, Interval
 
 #: The smoother that leaves an image as it is.
 NO_SMOOTHER = "none"
+#: The fields of a recipe that set a smoother's kernel. Some smoothers use only one of them, or none.
+KERNEL = ("kernel_size", "kernel_sigma")
 #: What stands over a rate's column.
 TITLES = {
     "acc_ns": "Acc NS",
@@ -48,18 +52,24 @@ POINT_NAMES = {"unanimous": "3 of 3 agree", "majority": "2 of 3 agree", "always"
 OTHER_NAMES = {"ss": "SS − NS", "ds": "DS − NS", "maj": "vote − NS"}
 
 
-def called(recipe: Recipe) -> str:
-    """A recipe among others of a sweep: its model and how it smooths."""
+def called(recipe: Recipe, uses: Collection[str] = KERNEL) -> str:
+    """A recipe among others of a sweep: its model and how it smooths. ``uses`` is as for smoothing()."""
     model = recipe.model.rpartition("/")[2].partition("@")[0]
-    return " ".join([model, *smoothing(recipe)])
+    return " ".join(part for part in (model, *smoothing(recipe, uses)) if part)
 
 
-def smoothing(recipe: Recipe) -> tuple[str, str]:
-    """How a recipe smooths: the Gaussian kernel's size and standard deviation, or another smoother's name and size."""
-    size = f"{recipe.kernel_size}×{recipe.kernel_size}"
-    if recipe.smoother != DEFAULT_SMOOTHER:
-        return recipe.smoother, size
-    return size, f"σ {recipe.kernel_sigma:g}"
+def smoothing(recipe: Recipe, uses: Collection[str] = KERNEL) -> tuple[str, str]:
+    """How a recipe smooths: the size and standard deviation of the Gaussian kernel, or another smoother's name and both.
+
+    Args:
+        recipe: names the smoother.
+        uses: those of KERNEL that its smoother uses; the others change nothing and are left out.
+    """
+    size = f"{recipe.kernel_size}×{recipe.kernel_size}" if "kernel_size" in uses else ""
+    sigma = f"σ {recipe.kernel_sigma:g}" if "kernel_sigma" in uses else ""
+    if recipe.smoother == DEFAULT_SMOOTHER:
+        return size, sigma
+    return recipe.smoother, " ".join(part for part in (size, sigma) if part)
 
 
 def method(recipe: Recipe) -> str:

@@ -21,14 +21,6 @@ from report.kind import require_votes
 from report.stats import INTERVALS, Interval, Paired, Rate, paired, rate
 from report.tested import Tested, Verdict, over_levels
 
-#: The rates of a level, in the order in which they are shown. acc_maj is over the accepted: selective accuracy.
-RATES = (
-    "acc_ns", "acc_ss", "acc_ds", "acc_maj", "acc_maj_overall", "reject_rate", "coverage",
-    "unanimous_rate", "agree_ss", "agree_ds",
-)  # fmt: skip
-#: Rates of what gets through: a share that is accepted and wrong. They are attack success where the run is an attack.
-SUCCESS_RATES = ("attack_success", "attack_success_thresholding")
-COUNTS = ("expected", "predicted", "failed", "skipped", "pending", "labelled")
 #: What is compared with the unsmoothed view.
 OTHERS = ("ss", "ds", "maj")
 

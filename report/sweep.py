@@ -1,52 +1,44 @@
 """A sweep: runs of many recipes over the same images, and which of them is best at each level."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.axis import NOISE, Axis
-from db.imagenet_c import SEVERITIES
-from db.recipe import DEFAULT_PERTURBATION, Recipe
+from db.axis import Axis
+from db.recipe import Recipe
 from db.runs import find_run
 from db.tables import Run
-from report.corruptions import ALEXNET, CorruptionErrors, corruption_errors
-from report.report import Level, Report, report
+from report.corrupted import Corrupted, corrupted
+from report.names import KERNEL, called, smoothing
+from report.rates import LESS_IS_BETTER
+from report.report import report
 from report.stats import Interval, Rate
-
-#: What is best where it is least.
-LESS_IS_BETTER = ("reject_rate", "attack_success")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweptRun:
-    """One recipe of a sweep, and what its run found."""
-
-    run_id: str
-    recipe: Recipe
-    #: None where no run is recorded.
-    report: Report | None
-    #: Why no worker could do it; None where none refused.
-    refused: str | None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every image of its run is done."""
-        return self.report is not None and self.report.complete
-
-    def level(self, value: float) -> Level | None:
-        """What was found at a level."""
-        return next((level for level in self.report.levels if level.value == value), None) if self.report else None
+from report.swept import SweptRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Runs in the order in which they were asked for, and the rate by which they are compared, one of RATES."""
+    """Runs in the order in which they were asked for, and the rate by which they are compared, one of METRICS."""
 
     metric: str
     interval: Interval
+    #: What the levels of all runs measure.
+    axis: Axis
+    #: Those of names.KERNEL that the smoother uses, which all recipes share.
+    uses: Collection[str]
     runs: list[SweptRun]
+    #: Corruption errors of the recipes that were measured under corruptions of ImageNet-C.
+    corrupted: list[Corrupted]
+
+    def called(self, recipe: Recipe) -> str:
+        """A recipe among the others of the sweep: its model and how it smooths."""
+        return called(recipe, self.uses)
+
+    def smoothing(self, recipe: Recipe) -> tuple[str, str]:
+        """How a recipe smooths, in two parts."""
+        return smoothing(recipe, self.uses)
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -62,11 +54,6 @@ class Sweep:
     def complete(self) -> bool:
         """Whether every run is."""
         return all(run.complete for run in self.runs)
-
-    @property
-    def axis(self) -> Axis:
-        """What the levels measure."""
-        return next((run.report.run.axis for run in self.runs if run.report), NOISE)
 
     def rate(self, run: SweptRun, value: float) -> Rate | None:
         """The rate of a run at a level."""
@@ -91,47 +78,13 @@ class Sweep:
         return [run for run, value in found if value == best]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corrupted:
-    """What one recipe loses to the corruptions of ImageNet-C: without smoothing, and with the vote."""
-
-    recipe: Recipe
-    ns: CorruptionErrors
-    #: A reject counts as an error.
-    vote: CorruptionErrors
-
-
-def corrupted(sweep: Sweep) -> list[Corrupted]:
-    """The corruption errors of each recipe whose complete runs have a corruption of ImageNet-C at all severities."""
-    recipes: dict[Recipe, list[SweptRun]] = {}
-    for run in sweep.runs:
-        key = run.recipe.model_copy(update={"perturbation": DEFAULT_PERTURBATION, "levels": ()})
-        recipes.setdefault(key, []).append(run)
-    found = []
-    for runs in recipes.values():
-        ns, vote = (_errors([run for run in runs if run.complete], rate) for rate in ("acc_ns", "acc_maj_overall"))
-        if ns.corruptions:
-            found.append(Corrupted(recipe=runs[0].recipe, ns=ns, vote=vote))
-    return found
-
-
-def _errors(runs: Sequence[SweptRun], name: str) -> CorruptionErrors:
-    """Corruption errors by one rate of runs of one recipe."""
-    errors: dict[str, float] = {}
-    for run in runs:
-        rates = [level.rate(name) for severity in SEVERITIES if (level := run.level(severity))]
-        shares = [rate.value for rate in rates if rate]
-        if run.recipe.perturbation in ALEXNET and len(shares) == len(SEVERITIES):
-            errors[run.recipe.perturbation] = 1 - sum(shares) / len(shares)
-    clean = next((rate for run in runs if (level := run.level(0.0)) and (rate := level.rate(name))), None)
-    return corruption_errors(errors, None if clean is None else 1 - clean.value)
-
-
 def read_sweep(
     session: Session,
     recipes: Mapping[str, Recipe],
     *,
+    axis: Axis,
     metric: str,
+    uses: Collection[str] = KERNEL,
     interval: Interval = "wilson",
     refused: Mapping[str, str] | None = None,
 ) -> Sweep:
@@ -139,22 +92,23 @@ def read_sweep(
 
     Args:
         session: a reading one: all is of one moment.
-        recipes: by the run's id.
-        metric: one of RATES.
+        recipes: by the run's id; all have one smoother.
+        axis: what their levels measure.
+        metric: one of METRICS.
+        uses: those of names.KERNEL that the smoother uses.
         interval: how the intervals of rates are made.
         refused: why no worker could do a run, by its id.
     """
     recorded = set(session.scalars(select(Run.id).where(Run.id.in_(recipes))))
+    runs = [
+        SweptRun(
+            run_id=run_id,
+            recipe=recipe,
+            report=report(session, find_run(session, run_id), interval=interval) if run_id in recorded else None,
+            refused=(refused or {}).get(run_id),
+        )
+        for run_id, recipe in recipes.items()
+    ]
     return Sweep(
-        metric=metric,
-        interval=interval,
-        runs=[
-            SweptRun(
-                run_id=run_id,
-                recipe=recipe,
-                report=report(session, find_run(session, run_id), interval=interval) if run_id in recorded else None,
-                refused=(refused or {}).get(run_id),
-            )
-            for run_id, recipe in recipes.items()
-        ],
+        metric=metric, interval=interval, axis=axis, uses=uses, runs=runs, corrupted=corrupted(session, runs)
     )

@@ -12,7 +12,7 @@ from report.certified_verdict import verdict
 from report.counts import asked
 from report.document import Bold, Cell, Document, Stacked, Step, Table, Written
 from report.names import INTERVAL_NAMES, method
-from report.report import COUNTS
+from report.rates import COUNTS
 from report.stats import CONFIDENCE
 
 #: Most radii in the summary, which fits 80 columns.

@@ -19,7 +19,8 @@ from report.names import (
     legend,
     method,
 )
-from report.report import COUNTS, RATES, Level, OperatingPoint, Report
+from report.rates import COUNTS, RATES
+from report.report import Level, OperatingPoint, Report
 from report.tested import Tested
 from report.verdict import verdict
 

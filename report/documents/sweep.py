@@ -4,15 +4,15 @@ from typing import Any
 
 from report.data import rate_json
 from report.document import Cell, Document, Marked, Stacked, Step, Table
-from report.documents.corruptions import MEANING, errors_json, errors_table, mean_errors
-from report.names import INTERVAL_NAMES, TITLES, called, smoothing
+from report.documents.corruptions import errors_json, errors_table
+from report.names import INTERVAL_NAMES, TITLES
 from report.stats import CONFIDENCE
-from report.sweep import LESS_IS_BETTER, Sweep, SweptRun, corrupted
+from report.sweep import Sweep
+from report.sweep_verdict import verdict
+from report.swept import SweptRun
 
 #: Beside a rate: no run has a better one at that level.
 MARK = "*"
-#: Most runs that are named as the best of a level.
-NAMED = 3
 
 
 def document(sweep: Sweep) -> Document:
@@ -26,7 +26,7 @@ def document(sweep: Sweep) -> Document:
         headline=[headline(sweep)],
         verdict=verdict(sweep),
         summary=_table(sweep),
-        also=[errors_table(one) for one in corrupted(sweep)],
+        also=[errors_table(one, sweep.called(one.recipe)) for one in sweep.corrupted],
         steps=steps,
         data=to_json(sweep),
         records=[_record(sweep, run, value) for run in sweep.runs for value in run.recipe.levels],
@@ -40,34 +40,6 @@ def headline(sweep: Sweep) -> str:
     done = sum(run.complete for run in sweep.runs)
     state = "complete" if sweep.complete else f"INCOMPLETE: {done} of {len(sweep.runs)} runs are complete"
     return f"{TITLES[sweep.metric]} of {len(sweep.runs)} runs{images}: {state}"
-
-
-def verdict(sweep: Sweep) -> str:
-    """Mean corruption errors where all of ImageNet-C was measured; else which complete run is best at each level."""
-    if means := [words for one in corrupted(sweep) if (words := mean_errors(one))]:
-        return " ".join([*means, MEANING])
-    said = [
-        words
-        for perturbation in sweep.perturbations
-        for value in sweep.levels
-        if (words := _best(sweep, perturbation, value))
-    ]
-    if not said:
-        return "No run is the best yet: that takes two complete ones."
-    most = "Lowest" if sweep.metric in LESS_IS_BETTER else "Highest"
-    return f"{most} {TITLES[sweep.metric]} among the complete runs, at {'; '.join(said)}."
-
-
-def _best(sweep: Sweep, perturbation: str, value: float) -> str:
-    """The best runs at a level, and their rate; "" if there is no choice."""
-    best = sweep.best_under(perturbation, value)
-    rate = sweep.rate(best[0], value) if best else None
-    if not rate:
-        return ""
-    under = f" under {perturbation}" if len(sweep.perturbations) > 1 else ""
-    names = ", ".join(called(run.recipe) for run in best[:NAMED])
-    more = f" and {len(best) - NAMED} more" if len(best) > NAMED else ""
-    return f"{sweep.axis.at(value)}{under}: {names}{more} ({rate.value:.3f})"
 
 
 def legend(sweep: Sweep) -> str:
@@ -88,7 +60,7 @@ def _table(sweep: Sweep) -> Table:
     best = {value: [run.run_id for run in sweep.best(value)] for value in sweep.levels}
     rows: list[list[Cell]] = []
     for run in sweep.runs:
-        row: list[Cell] = [Stacked(run.recipe.model, run.run_id), Stacked(*smoothing(run.recipe))]
+        row: list[Cell] = [Stacked(run.recipe.model, run.run_id), Stacked(*sweep.smoothing(run.recipe))]
         row += [run.recipe.perturbation] if several else []
         row += [] if sweep.complete else [_pending(run)]
         row += [Marked(sweep.rate(run, value), MARK if run.run_id in best[value] else "") for value in sweep.levels]
@@ -111,7 +83,7 @@ def to_json(sweep: Sweep) -> dict[str, Any]:
         "axis": sweep.axis._asdict(),
         "complete": sweep.complete,
         "verdict": verdict(sweep),
-        "corruption_errors": [errors_json(one) for one in corrupted(sweep)],
+        "corruption_errors": [errors_json(one) for one in sweep.corrupted],
         "runs": [_run_json(sweep, run) for run in sweep.runs],
     }
 
@@ -122,6 +94,7 @@ def _run_json(sweep: Sweep, run: SweptRun) -> dict[str, Any]:
         "name": run.report and run.report.run.name,
         "model": run.recipe.model,
         "perturbation": run.recipe.perturbation,
+        "smoother": run.recipe.smoother,
         "kernel_size": run.recipe.kernel_size,
         "kernel_sigma": run.recipe.kernel_sigma,
         "complete": run.complete,
@@ -143,6 +116,7 @@ def _record(sweep: Sweep, run: SweptRun, value: float) -> dict[str, Any]:
         "run": run.run_id,
         "model": run.recipe.model,
         "perturbation": run.recipe.perturbation,
+        "smoother": run.recipe.smoother,
         "kernel_size": run.recipe.kernel_size,
         "kernel_sigma": run.recipe.kernel_sigma,
         "refused": run.refused,

@@ -7,7 +7,8 @@ from report.plots import Plot, check_plot_file
 from report.plots.style import figure
 
 if TYPE_CHECKING:
-    from report.sweep import Sweep, SweptRun
+    from report.sweep import Sweep
+    from report.swept import SweptRun
 
 #: Even to the eye from end to end, in grey too, and to the colour-blind.
 COLOURS = "viridis"
