@@ -10,12 +10,11 @@ from cli.output import Output, output_flags
 from db.axis import Axis
 from db.errors import FAILED, INCOMPLETE, WrongUse
 from db.imagenet_c import CORRUPTIONS, SEVERITIES
+from report.rates import METRICS
 
 if TYPE_CHECKING:
     from db.recipe import Recipe
 
-#: Rates that can be shown of each run.
-METRICS = ("acc_maj_overall", "acc_maj", "acc_ns", "acc_ss", "acc_ds", "reject_rate", "coverage", "unanimous_rate", "agree_ss", "agree_ds", "attack_success")  # fmt: skip
 #: Stands for the 15 corruptions of ImageNet-C, at all severities and once at none.
 IMAGENET_C = "imagenet-c"
 #: What a sweep varies: these options take several values, in the place of a recipe's options of the same names.
@@ -73,7 +72,7 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
     else:
         refused = runs.sweep_here(settings, by_id, dataset, workers=workers, axis=axis, name=name, job_size=job_size)
     metric = metric or ("acc_maj_overall" if dataset.labelled else "reject_rate")
-    show_sweep(by_id, refused, metric, output)
+    show_sweep(by_id, refused, metric, output, axis=axis)
 
 
 sweep.params = [VARIED.get(param.name or "", param) for param in sweep.params]
@@ -123,15 +122,21 @@ def common_axis(recipes: list["Recipe"]) -> Axis:
     return next(iter(axes))
 
 
-def show_sweep(recipes: dict[str, "Recipe"], refused: dict[str, str], metric: str, output: Output) -> None:
+def show_sweep(
+    recipes: dict[str, "Recipe"], refused: dict[str, str], metric: str, output: Output, *, axis: Axis
+) -> None:
     """Prints a sweep's table. Ends with FAILED if a run was refused, with INCOMPLETE if one is incomplete."""
     from db.session import connect, reading
     from db.settings import load_settings
     from report.documents.sweep import document
     from report.sweep import read_sweep
+    from worker.smoothers import SMOOTHERS
 
+    uses = SMOOTHERS.find(next(iter(recipes.values())).smoother).uses
     with reading(connect(load_settings())) as session:
-        found = read_sweep(session, recipes, metric=metric, interval=output.interval, refused=refused)
+        found = read_sweep(
+            session, recipes, axis=axis, metric=metric, uses=uses, interval=output.interval, refused=refused
+        )
     output.show(document(found))
     output.draw(found)
     if refused:

@@ -59,7 +59,7 @@ def called(recipe: Recipe, uses: Collection[str] = KERNEL) -> str:
 
 
 def smoothing(recipe: Recipe, uses: Collection[str] = KERNEL) -> tuple[str, str]:
-    """How a recipe smooths: the size and standard deviation of the Gaussian kernel, or another smoother's name and both.
+    """How a recipe smooths: size and standard deviation of the Gaussian kernel, or another smoother's name and both.
 
     Args:
         recipe: names the smoother.

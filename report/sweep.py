@@ -109,6 +109,4 @@ def read_sweep(
         )
         for run_id, recipe in recipes.items()
     ]
-    return Sweep(
-        metric=metric, interval=interval, axis=axis, uses=uses, runs=runs, corrupted=corrupted(session, runs)
-    )
+    return Sweep(metric=metric, interval=interval, axis=axis, uses=uses, runs=runs, corrupted=corrupted(session, runs))

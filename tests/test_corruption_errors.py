@@ -18,11 +18,14 @@ from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.session import open_engine, reading
 from db.settings import Settings
+from report.corrupted import Corrupted, Means
 from report.corruptions import ALEXNET, ALEXNET_CLEAN, corruption_errors
 from report.documents.sweep import document
 from report.formats import as_text
 from report.plots.heat_map import draw
+from report.stats import Mean
 from report.sweep import Sweep, read_sweep
+from report.sweep_verdict import mean_errors
 from smoothvote import front_door
 
 SEVERITY = Axis("severity", "severity", kind="corruption")
@@ -103,7 +106,7 @@ def swept(engine: Engine, names: Sequence[str]) -> Sweep:
         recipe = corrupted(name, (0, 1, 2, 3, 4, 5) if number == 0 else (1, 2, 3, 4, 5))
         recipes[fill(engine, recipe)] = recipe
     with reading(engine) as session:
-        return read_sweep(session, recipes, metric="acc_ns")
+        return read_sweep(session, recipes, axis=SEVERITY, metric="acc_ns")
 
 
 def test_a_sweep_over_imagenet_c_ends_with_the_mean_errors_of_the_vote_and_without_smoothing(
@@ -121,9 +124,18 @@ def test_a_sweep_over_imagenet_c_ends_with_the_mean_errors_of_the_vote_and_witho
     assert errors["ns"]["relative_mce"] == pytest.approx(RELATIVE_MCE_OF_HALF)
     assert errors["vote"]["relative_mce"] == pytest.approx(RELATIVE_MCE_OF_HALF * 1.4)
     assert shown.verdict.startswith(
-        "mCE of efficientnet_lite0 5×5 σ 1: 90.5% for the vote, 64.7% without smoothing; relative mCE: 227.7% and 162.6%. "
-        "Smoothing raises mCE; on clean images the vote has 0.0% errors, no smoothing 0.0%."
+        "mCE of efficientnet_lite0 5×5 σ 1: 90.5% [57.8%, 123.3%] for the vote, 64.7% [31.9%, 97.4%] without smoothing; "
+        "relative mCE: 227.7% [145.4%, 310.0%] and 162.6% [80.3%, 245.0%]. Smoothing raises mCE by 25.9 points [25.9, 25.9]; "
+        "on clean images the vote has 0.0% errors, no smoothing 0.0%."
     )
+    # At every severity ns is wrong on one image more: its four images have 1, 2, 3 and 4 errors of 5, a mean of 0.5 with
+    # the standard deviation √(0.2 / 3). The vote is wrong on each image once more.
+    half = 1.959964 * (0.2 / 3) ** 0.5 / 4**0.5
+    assert errors["images"] == 4
+    assert errors["ns"]["mce_ci"] == pytest.approx([2 * MCE_OF_HALF * end for end in (0.5 - half, 0.5 + half)])
+    relative = [2 * RELATIVE_MCE_OF_HALF * end for end in (0.5 - half, 0.5 + half)]
+    assert errors["ns"]["relative_mce_ci"] == pytest.approx(relative)
+    assert [errors["mce_change"], *errors["mce_change_ci"]] == pytest.approx([0.4 * MCE_OF_HALF] * 3)
     lines = as_text(shown).splitlines()
     assert next(line.split() for line in lines if line.startswith("gaussian_noise")) == [
         "gaussian_noise", "50.0", "56.4", "110.6", "70.0", "79.0", "154.9",
@@ -136,6 +148,7 @@ def test_a_sweep_over_some_corruptions_has_their_errors_and_no_mean(one_engine: 
     found = swept(one_engine, CORRUPTIONS[:2])
     shown = document(found)
     assert shown.data["corruption_errors"][0]["ns"]["mce"] is None
+    assert shown.data["corruption_errors"][0]["ns"]["mce_ci"] is None
     assert "mCE is missing: it takes 15 corruptions, and 2 are done." in " ".join(as_text(shown).split())
     assert shown.verdict.startswith("No run is the best yet")  # there is one run under each
     draw(found, tmp_path / "a.svg")
@@ -143,6 +156,54 @@ def test_a_sweep_over_some_corruptions_has_their_errors_and_no_mean(one_engine: 
     assert "<!-- gaussian_noise" in drawn or "gaussian_noise -->" in drawn
     for form in ("markdown", "latex"):
         assert "relative CE vote" in as_text(shown, form)
+
+
+def interval(low: float, value: float, high: float) -> Mean:
+    return Mean(value, low, high, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (interval(-0.3, -0.2, -0.1), "Smoothing lowers mCE by 20.0 points [10.0, 30.0]"),
+        (interval(0.1, 0.2, 0.3), "Smoothing raises mCE by 20.0 points [10.0, 30.0]"),
+        (
+            interval(-0.1, 0.1, 0.3),
+            "No effect of smoothing on mCE is shown (vote minus no smoothing: +10.0 points [-10.0, +30.0])",
+        ),
+    ],
+)
+def test_an_effect_on_mce_is_claimed_where_its_interval_leaves_out_zero(change: Mean, said: str) -> None:
+    errors = corruption_errors(dict.fromkeys(ALEXNET, 0.5), None)
+    means = Means(change, change, change, None, None)
+    found = Corrupted(recipe=corrupted("fog", (1,)), ns=errors, vote=errors, means=means)
+    assert f"without smoothing. {said}." in mean_errors(found, "a model")
+
+
+def test_the_interval_of_relative_mce_takes_the_clean_error_of_each_image(one_engine: Engine) -> None:
+    """Two images: the first is right until severity 5, and on the clean image; the second is never right."""
+    recipes = {}
+    for number, name in enumerate(CORRUPTIONS):
+        recipe = corrupted(name, (0, 1, 2, 3, 4, 5) if number == 0 else (1, 2, 3, 4, 5))
+        run_id = record(one_engine, [1, 1, None], recipe=recipe, axis=SEVERITY)
+        recipes[run_id] = recipe
+        claim = claimed(one_engine, jobs(one_engine, run_id)[0].id)
+        first, second, unlabelled = image_ids(one_engine, claim)
+        rows = [
+            predicted(image, severity, *(4 * [1 if image == first and severity < 5 else 2]))
+            for severity in recipe.levels
+            for image in (first, second, unlabelled)
+        ]
+        assert store.finish(one_engine, claim, rows, [])
+    with reading(one_engine) as session:
+        (found,) = read_sweep(session, recipes, axis=SEVERITY, metric="acc_ns").corrupted
+    assert found.means
+    # Errors 0.2 and 1; on clean images 0 and 1. So 0.2 and 0 more: a mean of 0.1 with the deviation √(2 · 0.1²).
+    half = 1.959964 * (2 * 0.1**2) ** 0.5 / 2**0.5
+    of = 2 * RELATIVE_MCE_OF_HALF
+    assert found.means.relative_ns == pytest.approx((0.1 * of, (0.1 - half) * of, (0.1 + half) * of, 2))
+    assert found.ns.relative_mce == pytest.approx(0.1 * of)
+    assert found.means.change == pytest.approx((0, 0, 0, 2))
 
 
 # -- its recipes ---------------------------------------------------------------------------------------------------

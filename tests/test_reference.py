@@ -13,6 +13,7 @@ from rows import RECIPE, finish_all, record
 from sqlalchemy import Engine
 
 import smoothvote
+from db.axis import NOISE
 from db.errors import DONE, FAILED, INCOMPLETE, WRONG_USE
 from db.migrations import upgrade
 from db.runs import find_run
@@ -119,7 +120,7 @@ def test_every_field_of_a_comparison_and_of_a_sweep_is_in_the_reference(engine: 
         finish_all(engine, record(engine, [1, 1, 2], recipe=recipe))
     with reading(engine) as session:
         compared = compare(session, *(find_run(session, run_id) for run_id in recipes))
-        swept = read_sweep(session, recipes, metric="acc_maj")
+        swept = read_sweep(session, recipes, axis=NOISE, metric="acc_maj")
     found = fields(comparison.to_json(compared)) | fields(sweep.to_json(swept))
     assert without_ends(found) <= named(REPORT.read_text())
     assert {"same_vote", "differences", "refused", "best"} <= found

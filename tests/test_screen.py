@@ -18,6 +18,7 @@ from rows import failed, jobs, predicted
 from sqlalchemy import Engine
 
 from db import store
+from db.axis import NOISE
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.runs import find_run
@@ -155,7 +156,7 @@ def test_what_needs_images_or_a_model_fits_too(engine: Engine, width: int) -> No
         recipes = {run.id: run.recipe, "0" * 16: make_recipe(model=MODEL, kernel_size=9)}
         found = report(session, run)
         shown = [
-            sweep(read_sweep(session, recipes, metric="acc_maj")),
+            sweep(read_sweep(session, recipes, axis=NOISE, metric="acc_maj")),
             reproduction(found),
             answers("p/" + "q" * 100, [], run.recipe, run.axis, {}),
         ]

@@ -14,7 +14,8 @@ from db.found import Counted
 from db.runs import find_run, progress
 from db.session import reading, writing
 from db.views import VIEWS, statements
-from report.report import RATES, report
+from report.rates import RATES
+from report.report import report
 
 DOC = (Path(__file__).parent.parent / "docs" / "reference" / "sql.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```\n\n```text\n(.*?)```", DOC, re.S)

@@ -9,15 +9,17 @@ from rows import LEVELS, image_ids, jobs, predicted, record
 from sqlalchemy import Engine
 
 from db import store
+from db.axis import NOISE, Axis
 from db.errors import WrongUse
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
 from db.session import open_engine, reading
 from db.settings import Settings
-from report.documents.sweep import document, headline, legend, to_json, verdict
+from report.documents.sweep import document, headline, legend, to_json
 from report.formats import FORMATS, as_text
 from report.plots.heat_map import draw
 from report.sweep import Sweep, read_sweep
+from report.sweep_verdict import verdict
 
 MODEL = "efficientnet_lite0"
 
@@ -66,7 +68,7 @@ def example(engine: Engine) -> dict[str, Recipe]:
 def grid(engine: Engine, recipes: dict[str, Recipe], metric: str, refused: Sequence[Recipe] = ()) -> Sweep:
     reasons = {recipe.run_id("f" * 64): "its weights are not here" for recipe in refused}
     with reading(engine) as session:
-        return read_sweep(session, recipes, metric=metric, refused=reasons)
+        return read_sweep(session, recipes, axis=NOISE, metric=metric, refused=reasons)
 
 
 def best(found: Sweep, sigma: float) -> list[tuple[int, float]]:
@@ -142,6 +144,34 @@ def test_every_format_has_each_run(shown: Sweep) -> None:
     assert latex.count(r"\\") == 1 + 5
     assert r"3$\times$3 $\sigma$ 0.5" in latex
     assert r"\toprule" in latex
+
+
+@pytest.mark.parametrize(
+    ("smoother", "uses", "said"),
+    [
+        ("gaussian", ("kernel_size", "kernel_sigma"), [("3×3", "σ 0.5"), ("3×3", "σ 2")]),
+        ("bilateral", ("kernel_size", "kernel_sigma"), [("bilateral", "3×3 σ 0.5"), ("bilateral", "3×3 σ 2")]),
+        ("jpeg", ("kernel_sigma",), [("jpeg", "σ 0.5"), ("jpeg", "σ 2")]),
+        ("median", ("kernel_size",), [("median", "3×3")] * 2),
+        ("denoiser", (), [("denoiser", "")] * 2),
+    ],
+)
+def test_a_recipe_is_named_by_its_smoother_and_what_the_smoother_uses(
+    one_engine: Engine, smoother: str, uses: tuple[str, ...], said: list[tuple[str, str]]
+) -> None:
+    recipes = {str(sigma): cell(3, sigma).model_copy(update={"smoother": smoother}) for sigma in (0.5, 2)}
+    with reading(one_engine) as session:
+        found = read_sweep(session, recipes, axis=NOISE, metric="acc_maj", uses=uses)
+    assert [found.smoothing(run.recipe) for run in found.runs] == said
+    assert [run["smoother"] for run in to_json(found)["runs"]] == [smoother] * 2
+    assert {record["smoother"] for record in document(found).records} == {smoother}
+
+
+def test_the_axis_is_known_before_any_run_is_recorded(one_engine: Engine) -> None:
+    severity = Axis("severity", "severity", kind="corruption")
+    with reading(one_engine) as session:
+        empty = read_sweep(session, {"0" * 16: MISSING}, axis=severity, metric="acc_maj")
+    assert document(empty).summary.head[-1] == "severity = 0.25"
 
 
 def test_heat_maps_have_a_panel_a_model_and_level_and_the_figures_in_it(shown: Sweep, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from rows import LEVELS, finish_all
 from servers import redis_server
 
 from cli.dataset import find_dataset
-from cli.sweep import METRICS
 from db.errors import INCOMPLETE, Away, WrongUse
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
@@ -20,7 +19,7 @@ from db.session import open_engine, reading
 from db.settings import Settings
 from producer.submit import submit
 from producer.sweep import recipes_of
-from report.report import RATES
+from report.rates import METRICS, RATES
 from smoothvote import front_door
 
 MODEL = "efficientnet_lite0"

@@ -15,7 +15,8 @@ from db.runs import find_run
 from db.session import reading, writing
 from db.settings import Settings
 from report.data import to_json
-from report.report import RATES, report
+from report.rates import RATES
+from report.report import report
 from web.app import make_app
 from web.charts import BOTTOM, HEIGHT, TOP, _x_ticks, rates_chart, risk_chart, series_of
 from web.record import Record

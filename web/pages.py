@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from db.errors import WrongUse
 from db.runs import Progress, RunInfo, count_runs, find_run, list_runs, progress
-from report.names import PAIRS_LEGEND, PAIRS_TITLE, POINTS_LEGEND, POINTS_TITLE, legend
-from report.report import RATES, Level, Report
+from report.names import PAIRS_LEGEND, PAIRS_TITLE, POINTS_LEGEND, POINTS_TITLE, attack_legend, legend
+from report.rates import RATES, SUCCESS_RATES
+from report.report import Level, Report
 from report.verdict import verdict
 from web.api import RUNS
 from web.asked import PageNumber, RunName, TheRecord
@@ -23,6 +24,8 @@ routes = APIRouter()
 
 #: Rows of the table of rates: confidence thresholding stands below the vote's selective accuracy.
 SHOWN = tuple(row for name in RATES for row in ((name, "thresholding") if name == "acc_maj" else (name,)))
+#: The same of a run under attack.
+ATTACK_SHOWN = (*SHOWN, *SUCCESS_RATES)
 
 
 @routes.get("/static/{name}")
@@ -58,6 +61,7 @@ def run(record: TheRecord, run: RunName) -> Response:
         so_far = progress(session, found)
         report = record.report(session, found, so_far)
         codes = failure_codes(session, found)
+    attacked = found.axis.kind == "attack"
     risks = [risk_chart(level, found.axis, partial(_accepted, found, level)) for level in report.levels]
     return page(
         "run.html",
@@ -66,9 +70,11 @@ def run(record: TheRecord, run: RunName) -> Response:
         live=link("api", "runs", found.id, "progress") if is_open(so_far) else None,
         report=report,
         verdict=verdict(report),
-        legend=legend(report),
+        legend=(attack_legend if attacked else legend)(report),
         behind=partial(_behind, found),
-        rates=[name for name in SHOWN if any(level.rate(name) for level in report.levels)],
+        rates=[
+            name for name in (ATTACK_SHOWN if attacked else SHOWN) if any(level.rate(name) for level in report.levels)
+        ],
         labelled=any(level.labelled for level in report.levels),
         charts=_charts(report),
         risks=[chart for chart in risks if chart],
