@@ -4,20 +4,21 @@ from db.axis import Axis
 from report.attack import attacker
 from report.comparison import Comparison, LevelComparison
 from report.tested import Verdict
+from report.text import so_far
 
 #: The vote comes first: it is what would be deployed.
 SPOKEN = {"maj": "Vote", "ns": "NS", "ss": "SS", "ds": "DS"}
 
 
 def verdict(comparison: Comparison) -> str:
-    """At which levels the first run is right more often, at which the second, and where no difference is shown."""
+    """At which levels the second run is right more often than the first, less often, or neither is shown."""
     levels = [level for level in comparison.levels if level.both]
     if not levels:
         return "No image is predicted by both runs yet."
     axis = comparison.first.axis
     text = _labelled(levels, axis) if any(level.labelled for level in levels) else _unlabelled(levels, axis)
     text = f"{_attackers(comparison, levels)} {text}".lstrip()
-    return text if comparison.complete else f"So far, with images pending: {text}"
+    return text if comparison.complete else so_far(text)
 
 
 def _attackers(comparison: Comparison, levels: list[LevelComparison]) -> str:
@@ -48,23 +49,24 @@ def _attackers(comparison: Comparison, levels: list[LevelComparison]) -> str:
 
 def _labelled(levels: list[LevelComparison], axis: Axis) -> str:
     said = [f"{name}: {_view(levels, view, axis)}" for view, name in SPOKEN.items()]
-    return f"Which run is right more often, first against second, adjusted for the levels (Holm). {'. '.join(said)}."
+    return f"This compares the second run with the first, image by image, adjusted for the levels (Holm). {'. '.join(said)}."
 
 
 def _view(levels: list[LevelComparison], view: str, axis: Axis) -> str:
-    """Where one run is right more often by this view, with the shares that are right, and where none is."""
+    """Where the second run is right more often by this view, with both shares, where less often, and where neither."""
     where: dict[Verdict, list[str]] = {"better": [], "worse": [], "undecided": []}
     compared = [(level.value, found) for level in levels if (found := level.views[view])]
     for value, found in compared:
         decided = found.tested.verdict != "undecided"
-        shares = f" ({found.first.value:.3f} against {found.second.value:.3f})" if decided else ""
+        shares = f" ({found.second.value:.3f} against {found.first.value:.3f})" if decided else ""
         where[found.tested.verdict].append(f"{axis.at(value)}{shares}")
     if not any(found.tested.pair.only_first or found.tested.pair.only_second for _, found in compared):
         return "both runs are right on the same images at every level"
     if len(where["undecided"]) == len(compared):
         return "no difference is shown at any level"
-    names = {"better": "the second at", "worse": "the first at", "undecided": "no difference is shown at"}
-    return "; ".join(f"{names[side]} {', '.join(at)}" for side, at in where.items() if at)
+    begun = "the second is right "
+    names = {"better": f"{begun}more often", "worse": f"{begun}less often", "undecided": "no difference is shown"}
+    return "; ".join(f"{names[side]} at {', '.join(at)}" for side, at in where.items() if at)
 
 
 def _unlabelled(levels: list[LevelComparison], axis: Axis) -> str:

@@ -13,6 +13,11 @@ def p_value(p: float) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
+def so_far(text: str) -> str:
+    """An answer in words about a run that is incomplete: text begins with a capital letter, and no name."""
+    return f"So far, with images pending: {text[0].lower()}{text[1:]}"
+
+
 def value(cell: Cell) -> str:
     """A cell without its interval. Control characters in text from outside are replaced."""
     match cell:

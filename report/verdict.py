@@ -8,6 +8,7 @@ from report.attack_verdict import attack_verdict
 from report.report import Level, Report
 from report.stats import Rate
 from report.tested import Verdict
+from report.text import so_far
 
 NOTHING = "No image could be predicted: `smoothvote images RUN --outcome failed` says why."
 COST = "Thresholding needs one view of an image, the vote three."
@@ -27,11 +28,26 @@ def verdict(report: Report) -> str:
         text = attack_verdict(report, levels)
     else:
         text = _labelled(levels, axis) if any(level.labelled for level in levels) else _unlabelled(levels, axis)
-    return text if report.complete else f"So far, with images pending: {text}"
+    return text if report.complete else so_far(text)
 
 
 def _labelled(levels: list[Level], axis: Axis) -> str:
-    better, worse, undecided = (_where(levels, found) for found in ("better", "worse", "undecided"))
+    # Where the vote accepts no labelled image, there is no selective accuracy to compare.
+    rejecting = [level for level in levels if level.labelled and level.acc_maj is None]
+    accepting = [level for level in levels if level not in rejecting]
+    better, worse, undecided = (_where(accepting, found) for found in ("better", "worse", "undecided"))
+    advice = _advice(better, worse, undecided, rejecting, axis)
+    if not (better or worse or undecided):
+        return f"{advice} {COST} {_against_model(levels, axis)}"
+    none = f" The vote accepts no image at {_at(rejecting, axis)}." if rejecting else ""
+    return (
+        f"{advice} At the same coverage, {_compared(better, worse, undecided, axis)}.{none} {COST} "
+        f"{_against_model(levels, axis)}"
+    )
+
+
+def _compared(better: list[Level], worse: list[Level], undecided: list[Level], axis: Axis) -> str:
+    """Where the vote has the higher selective accuracy, where confidence thresholding has, and where none is shown."""
     said = []
     if better:
         shares = _shares(better, axis, "{vote} against {other}")
@@ -44,8 +60,7 @@ def _labelled(levels: list[Level], axis: Axis) -> str:
         shares = _shares(undecided, axis, "{vote} and {other}")
         what = "" if said else " between the selective accuracies of the vote and of confidence thresholding"
         said.append(f"no difference{what} is shown at {shares}")
-    advice = _advice(better, worse, undecided, axis)
-    return f"{advice} At the same coverage, {'; '.join(said)}. {COST} {_against_model(levels, axis)}"
+    return "; ".join(said)
 
 
 def _against_model(levels: list[Level], axis: Axis) -> str:
@@ -73,14 +88,20 @@ def _where(levels: list[Level], found: Verdict) -> list[Level]:
     return [level for level in levels if level.verdict == found]
 
 
-def _advice(better: list[Level], worse: list[Level], undecided: list[Level], axis: Axis) -> str:
+def _at(levels: list[Level], axis: Axis) -> str:
+    return ", ".join(axis.at(level.value) for level in levels)
+
+
+def _advice(better: list[Level], worse: list[Level], undecided: list[Level], rejecting: list[Level], axis: Axis) -> str:
+    if not (better or worse or undecided):
+        return f"The vote accepts no image at {_at(rejecting, axis)}: there is no reason to deploy it here."
     if not better and not worse:
         return "No reason to deploy the vote is shown; more images might show one."
     if not better:
         return "Do not deploy the vote here."
-    if not worse and not undecided:
+    if not (worse or undecided or rejecting):
         return "The vote pays at every level measured."
-    return f"The vote pays only at {', '.join(axis.at(level.value) for level in better)}: elsewhere use confidence thresholding."
+    return f"The vote pays only at {_at(better, axis)}: elsewhere use confidence thresholding."
 
 
 def _shares(levels: list[Level], axis: Axis, pattern: str) -> str:

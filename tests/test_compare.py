@@ -135,10 +135,16 @@ def test_p_values_are_adjusted_for_the_levels_of_each_view(engine: Engine) -> No
         assert [level and level.tested.pair.p for level in by_view[view]] == pytest.approx(ps)
         assert [level and level.tested.p_holm for level in by_view[view]] == pytest.approx(holm(ps))
     said = verdict(compared(engine, first, second))
-    assert "Vote: the second at σ = 0 (0.000 against 0.667); no difference is shown at σ = 0.25." in said
-    assert "NS: the second at σ = 0 (0.000 against 0.667), σ = 0.25 (0.000 against 0.500)." in said
+    assert (
+        "Vote: the second is right more often at σ = 0 (0.667 against 0.000); no difference is shown at σ = 0.25."
+        in said
+    )
+    assert "NS: the second is right more often at σ = 0 (0.667 against 0.000), σ = 0.25 (0.500 against 0.000)." in said
     turned = verdict(compared(engine, second, first))
-    assert "Vote: the first at σ = 0 (0.667 against 0.000); no difference is shown at σ = 0.25." in turned
+    assert (
+        "Vote: the second is right less often at σ = 0 (0.000 against 0.667); no difference is shown at σ = 0.25."
+        in turned
+    )
 
 
 def test_turned_round_the_differences_are_turned_round(engine: Engine, found: Comparison) -> None:
@@ -183,7 +189,9 @@ def test_incomplete_runs_are_compared_over_what_both_have(engine: Engine) -> Non
     found = compared(engine, first, second)
     assert not found.complete
     assert (found.levels[0].both, found.levels[0].only_first) == (4, 2)
-    assert verdict(found).startswith("So far, with images pending: ")
+    assert verdict(found).startswith(
+        "So far, with images pending: this compares the second run with the first, image by image"
+    )
     for form in ("table", "markdown", "latex"):
         assert "INCOMPLETE: compared over the images that both runs have" in as_text(document(found), form)
     assert to_json(found)["complete"] is False
@@ -277,7 +285,7 @@ def test_every_format_has_a_line_a_level_and_view(shown: Comparison) -> None:
     )
     assert [line.split(",")[2] for line in lines[1:]] == ["ns", "ss", "ds", "maj", "reject"] * 2
     table = as_text(document(shown), detail=True).splitlines()
-    assert table[5].startswith("Which run is right more often, first against second")
+    assert table[5].startswith("This compares the second run with the first, image by image")
     head, *others = (number for number, line in enumerate(table) if line.startswith("──"))
     # The vote, then the rejects: first, second, their difference and p; the rejects of both; the same vote.
     assert table[head + 1].split() == ["0", "0.4286", "0.5714", "+0.1429", "1.000", "0.2500", "0.3750", "0.7500"]

@@ -84,7 +84,42 @@ def test_images_without_labels_have_agreement_and_no_accuracy(engine: Engine) ->
 
 def test_an_incomplete_run_is_judged_so_far(engine: Engine) -> None:
     found = said(engine, make_run(engine, [(1, None, views, views) for views in PAYS], "open", pending=1))
-    assert found.startswith("So far, with images pending: ")
+    assert found.startswith("So far, with images pending: no reason to deploy the vote is shown")
+
+
+#: No two views agree, and ns is right.
+REJECTED = [(1, 0.9, 2, 0.5, 3, 0.5)] * 2
+
+
+@pytest.mark.parametrize(
+    ("calm", "noisy", "answer"),
+    [
+        (
+            PAYS, REJECTED,
+            "The vote pays only at σ = 0: elsewhere use confidence thresholding. At the same coverage, the vote has the higher "
+            "selective accuracy at σ = 0 (1.000 against 0.000). The vote accepts no image at σ = 0.25. Thresholding needs",
+        ),
+        (
+            SAME, REJECTED,
+            "No reason to deploy the vote is shown; more images might show one. At the same coverage, no difference between the "
+            "selective accuracies of the vote and of confidence thresholding is shown at σ = 0 (0.500 and 0.500). The vote "
+            "accepts no image at σ = 0.25. Thresholding needs",
+        ),
+        (
+            REJECTED, REJECTED,
+            "The vote accepts no image at σ = 0, σ = 0.25: there is no reason to deploy it here. Thresholding needs one view of "
+            "an image, the vote three. Against the unsmoothed view alone, the vote is right on fewer images at σ = 0 (0.000 "
+            "against 1.000), σ = 0.25 (0.000 against 1.000).",
+        ),
+    ],
+)  # fmt: skip
+def test_where_the_vote_accepts_no_image_there_is_no_accuracy_to_compare_and_words_say_so(
+    engine: Engine, calm: list[tuple], noisy: list[tuple], answer: str  # type: ignore[type-arg]
+) -> None:  # fmt: skip
+    images = [(1, None, *levels) for levels in zip(calm, noisy, strict=True)] * 12
+    found = said(engine, make_run(engine, images, "rejecting"))
+    assert found.startswith(answer)
+    assert "–" not in found
 
 
 def test_of_nothing_nothing_is_said(engine: Engine) -> None:
