@@ -4,6 +4,7 @@ from itertools import groupby
 
 from report.certified import Best, Certified
 from report.certified_level import CertifiedLevel
+from report.text import so_far
 
 #: The radius of the example, if any image is certified there.
 EXAMPLE = 0.5
@@ -18,7 +19,7 @@ def verdict(found: Certified) -> str:
         return NOTHING if found.complete else "No image has all its copies yet."
     said = _labelled(found) if any(level.labelled for level in levels) else [_unlabelled(levels)]
     text = " ".join([*said, _abstentions(levels), guarantee(found)])
-    return text if found.complete else f"So far, with images pending: {text}"
+    return text if found.complete else so_far(text)
 
 
 def guarantee(found: Certified) -> str:
@@ -40,10 +41,10 @@ def _labelled(found: Certified) -> list[str]:
         f"With σ = {example.sigma:g}, {example.rate.value:.3f} of the labelled images are certified at radius "
         f"{example.radius:g}: their label is right, and no change of the model's input {_shorter(example.radius)} alters it."
     ]
-    if len(found.levels) > 1:
-        said.append(f"Certified accuracy is highest with {_by_sigma(certifying)}.")
-    if last := next((best for best in found.envelope if best.sigma is None), None):
-        said.append(f"No image is certified at radius {last.radius:g} or beyond.")
+    highest = [f"highest with {_by_sigma(certifying)}"] if len(found.levels) > 1 else []
+    none = [f"0 from radius {best.radius:g} on" for best in found.envelope if best.sigma is None][:1]
+    if highest or none:
+        said.append(f"Certified accuracy is {', and '.join([*highest, *none])}.")
     return said
 
 

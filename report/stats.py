@@ -79,12 +79,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     If they are, each image on which only one is right is the toss of a fair coin (McNemar, 1947); the exact form is the
     binomial test of these tosses. The p-value is 1 if there are none.
     """
-    return fair_coin(only_first, only_second)
-
-
-def fair_coin(heads: int, tails: int) -> float:
-    """Two-sided p-value of the binomial test of whether a coin is fair; 1 if it was never tossed."""
-    return min(1.0, 2 * _tail(min(heads, tails), heads + tails))
+    return min(1.0, 2 * _tail(min(only_first, only_second), only_first + only_second))
 
 
 def _tail(heads: int, tosses: int) -> float:

@@ -70,8 +70,7 @@ def test_the_verdict_says_what_is_certified_on_how_many_images_and_with_what_pro
     assert verdict(found) == (
         "With σ = 0.25, 0.800 of the labelled images are certified at radius 0.5: their label is right, and no change of "
         "the model's input shorter than 0.5 in L2 alters it. Certified accuracy is highest with σ = 0.25 at radii 0 to "
-        "0.5, σ = 0.5 at radius 0.75, σ = 1 at radius 1. No image is certified at radius 1.25 or beyond. Share of images "
-        "without a certificate: 0.000 at σ = 0.25, 0.000 at σ = 0.5, 0.000 at σ = 1. Each certificate is wrong with "
+        "0.5, σ = 0.5 at radius 0.75, σ = 1 at radius 1, and 0 from radius 1.25 on. Share of images without a certificate: 0.000 at σ = 0.25, 0.000 at σ = 0.5, 0.000 at σ = 1. Each certificate is wrong with "
         "probability at most α = 0.001, over the draws of noise. It is about the smoothed classifier, whose label is the "
         "one that the model gives most often under this noise."
     )
@@ -83,7 +82,7 @@ def test_nothing_is_said_of_the_vote_of_three(found: Certified) -> None:
 
 
 def test_an_incomplete_run_says_so_first(pending: Certified) -> None:
-    assert verdict(pending).startswith("So far, with images pending: With σ = 0.5, 0.200 of the labelled images")
+    assert verdict(pending).startswith("So far, with images pending: with σ = 0.5, 0.200 of the labelled images")
     assert "certified with n0 = 10, n = 100, α = 0.001, on images (8 images): INCOMPLETE: 1 image pending" in headline(
         pending
     )

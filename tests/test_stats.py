@@ -5,7 +5,7 @@ import pytest
 from scipy.special import ndtri
 from scipy.stats import binomtest
 
-from report.stats import CONFIDENCE, Z, holm, mcnemar, paired, rate
+from report.stats import CONFIDENCE, Z, holm, mcnemar, mean, paired, rate
 
 
 def test_wilsons_interval_agrees_with_published_figures() -> None:
@@ -84,6 +84,15 @@ def test_a_paired_difference_without_spread_has_an_interval_that_holds_it(table:
 
 def test_a_difference_over_no_images_is_nothing() -> None:
     assert paired(0, 0, 0, 0) is None
+
+
+def test_the_mean_of_one_two_three_is_two_with_a_deviation_of_one() -> None:
+    found = mean(6, 14, 3)
+    assert found
+    assert found.value == 2
+    assert (found.low, found.high) == pytest.approx((2 - 1.959963984540054 / 3**0.5, 2 + 1.959963984540054 / 3**0.5))
+    assert mean(0.3, 0.09, 1) == (0.3, 0.3, 0.3, 1)
+    assert mean(0, 0, 0) is None
 
 
 def test_holm_raises_the_smallest_most_and_keeps_the_order() -> None:
