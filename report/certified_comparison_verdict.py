@@ -2,10 +2,11 @@
 
 from report.certified_comparison import CertifiedComparison, CertifiedLevelComparison, ComparedAt
 from report.tested import Verdict
+from report.text import so_far
 
 
 def verdict(comparison: CertifiedComparison) -> str:
-    """At which radii the first run certifies more images, at which the second, and where no difference is shown."""
+    """At which radii the second run certifies more images than the first, and at which fewer."""
     levels = [level for level in comparison.levels if level.both]
     if not levels:
         return "No image is predicted by both runs yet."
@@ -13,10 +14,10 @@ def verdict(comparison: CertifiedComparison) -> str:
         text = "No image has a label, so certified accuracy is unknown. " + _abstentions(levels)
     else:
         text = (
-            "Certified accuracy, first run against second, image by image, adjusted for the number of σ and radii (Holm). "
+            "This compares the second run with the first, image by image, adjusted for the number of σ and radii (Holm). "
             + " ".join(f"σ = {level.sigma:g}: {_radii(level)}." for level in levels)
         )
-    return text if comparison.complete else f"So far, with images pending: {text}"
+    return text if comparison.complete else so_far(text)
 
 
 def _radii(level: CertifiedLevelComparison) -> str:
@@ -28,13 +29,13 @@ def _radii(level: CertifiedLevelComparison) -> str:
     if len(where["undecided"]) == len(level.radii):
         return "no difference is shown at any radius"
     said = []
-    for name, found in (("the second run", where["better"]), ("the first run", where["worse"])):
+    for amount, found in (("more", where["better"]), ("fewer", where["worse"])):
         if found:
             shares = ", ".join(
-                f"radius {at.radius:g} ({at.compared.first.value:.3f} against {at.compared.second.value:.3f})"
+                f"radius {at.radius:g} ({at.compared.second.value:.3f} against {at.compared.first.value:.3f})"
                 for at in found
             )
-            said.append(f"{name} certifies more at {shares}")
+            said.append(f"the second certifies {amount} images at {shares}")
     if where["undecided"]:
         said.append(f"no difference is shown at {', '.join(f'{at.radius:g}' for at in where['undecided'])}")
     return "; ".join(said)

@@ -105,7 +105,7 @@ def test_images_that_one_run_lacks_are_left_out(engine: Engine) -> None:
     (level,) = found.levels
     assert (level.both, level.only_first, level.only_second, level.labelled) == (4, 2, 0, 4)
     assert not found.complete
-    assert verdict(found).startswith("So far, with images pending: Certified accuracy, first run against second")
+    assert verdict(found).startswith("So far, with images pending: this compares the second run with the first")
 
 
 def test_the_verdict_says_at_which_radii_which_run_certifies_more(engine: Engine) -> None:
@@ -113,13 +113,13 @@ def test_the_verdict_says_at_which_radii_which_run_certifies_more(engine: Engine
     found = compared(engine, many["first"], many["second"])
     # 20 images: of one run alone at radii 0.5 and beyond, where p = 2/2^20.
     assert verdict(found) == (
-        "Certified accuracy, first run against second, image by image, adjusted for the number of σ and radii (Holm). "
-        "σ = 1: the first run certifies more at radius 0.5 (1.000 against 0.000), radius 0.75 (1.000 against 0.000), "
-        "radius 1 (1.000 against 0.000), radius 1.25 (1.000 against 0.000), radius 1.5 (1.000 against 0.000); no "
+        "This compares the second run with the first, image by image, adjusted for the number of σ and radii (Holm). "
+        "σ = 1: the second certifies fewer images at radius 0.5 (0.000 against 1.000), radius 0.75 (0.000 against 1.000), "
+        "radius 1 (0.000 against 1.000), radius 1.25 (0.000 against 1.000), radius 1.5 (0.000 against 1.000); no "
         "difference is shown at 0, 0.25."
     )
     turned = verdict(compared(engine, many["second"], many["first"]))
-    assert "the second run certifies more at radius 0.5 (0.000 against 1.000)" in turned
+    assert "the second certifies more images at radius 0.5 (1.000 against 0.000)" in turned
 
 
 def certified(engine: Engine, share: Labels, smoother: str) -> RunInfo:
