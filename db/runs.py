@@ -34,7 +34,9 @@ class RunInfo:
     available: int
     weights_sha256: str | None
     preprocessing: dict[str, Any] | None
+    #: First and last submission; runs are listed by the last.
     created_at: datetime
+    submitted_at: datetime
     cancelled_at: datetime | None
 
 
@@ -156,5 +158,6 @@ def _info(row: Row[Run, Dataset]) -> RunInfo:
         weights_sha256=run.weights_sha256,
         preprocessing=run.preprocessing,
         created_at=run.created_at,
+        submitted_at=run.submitted_at,
         cancelled_at=run.cancelled_at,
     )

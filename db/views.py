@@ -1,9 +1,11 @@
 """The SQL views, for people with psql, Grafana or Datasette. docs/reference/sql.md describes their columns.
 
-SQLite and PostgreSQL read the same text. What an outcome is comes from db/outcome.py. A new column goes to the end of a
-view: PostgreSQL replaces a view in place, and keeps the views that people built on it, only if all else stays.
+SQLite and PostgreSQL read the same text, but for fields of JSON (see statements). What an outcome is comes from
+db/outcome.py. A new column goes to the end of a view: PostgreSQL replaces a view in place, and keeps the views that
+people built on it, only if all else stays.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement
@@ -118,7 +120,9 @@ SELECT r.id AS run_id, r.name AS run_name, d.name AS dataset, d.size AS expected
        CASE WHEN coalesce(j.copies, 0) / r.copies = d.size THEN 1 ELSE 0 END AS complete,
        CASE WHEN r.cancelled_at IS NULL THEN 0 ELSE 1 END AS cancelled,
        r.submitted_at, j.last_done_at,
-       r.copies, r.selection
+       r.copies, r.selection,
+       coalesce(r.recipe ->> 'perturbation', 'gaussian') AS perturbation,
+       coalesce(r.recipe ->> 'smoother', 'gaussian') AS smoother
 FROM runs r JOIN datasets d ON d.id = r.dataset_id
 LEFT JOIN (SELECT run_id, count(*) AS jobs, count(done_at) AS jobs_done, max(done_at) AS last_done_at,
                   sum(CASE WHEN done_at IS NOT NULL
@@ -146,4 +150,9 @@ def statements(dialect: str) -> list[str]:
     if dialect == "postgresql":
         return [f"CREATE OR REPLACE VIEW {name} AS {view.query}" for name, view in VIEWS.items()]
     dropped = [f"DROP VIEW IF EXISTS {name}" for name in reversed(VIEWS)]
-    return dropped + [f"CREATE VIEW {name} AS {view.query}" for name, view in VIEWS.items()]
+    return dropped + [f"CREATE VIEW {name} AS {_for_sqlite(view.query)}" for name, view in VIEWS.items()]
+
+
+def _for_sqlite(query: str) -> str:
+    """A query with json_extract: SQLite has ->> only since 3.38, and Python uses the SQLite of the machine."""
+    return re.sub(r"([\w.]+) ->> '(\w+)'", r"json_extract(\1, '$.\2')", query)

@@ -21,6 +21,8 @@ RUNS: dict[str, type] = {
     "name": str,
     "model": str,
     "dataset": str,
+    "perturbation": str,
+    "smoother": str,
     "kernel_size": int,
     "kernel_sigma": float,
     "seed": int,
@@ -31,6 +33,7 @@ RUNS: dict[str, type] = {
     "complete": bool,
     "cancelled": bool,
     "created_at": datetime,
+    "submitted_at": datetime,
 }
 CERTIFIED_CURVES: dict[str, type] = {"level": float, "radius": float, "certified_accuracy": float}
 CURVES: dict[str, type] = {"level": float, "by": str, "coverage": float, "risk": float}
@@ -96,6 +99,8 @@ def runs(*, database_url: str | None = None) -> "DataFrame":
             "name": run.name,
             "model": run.recipe.model,
             "dataset": run.dataset,
+            "perturbation": run.recipe.perturbation,
+            "smoother": run.recipe.smoother,
             "kernel_size": run.recipe.kernel_size,
             "kernel_sigma": run.recipe.kernel_sigma,
             "seed": run.recipe.seed,
@@ -106,6 +111,7 @@ def runs(*, database_url: str | None = None) -> "DataFrame":
             "complete": so_far.complete,
             "cancelled": so_far.cancelled,
             "created_at": run.created_at,
+            "submitted_at": run.submitted_at,
         }
         for run, so_far in found
     ]

@@ -45,7 +45,10 @@ class Marked(NamedTuple):
 
 
 class Stacked(NamedTuple):
-    """A text and, less important, a second one below it."""
+    """A text and, less important, a second one below it.
+
+    A head with a comma, as ``name, model``, names both: in a pipe they are two columns.
+    """
 
     text: str
     below: str

@@ -128,8 +128,8 @@ def test_a_sweep_over_imagenet_c_ends_with_the_mean_errors_of_the_vote_and_witho
         "relative mCE: 227.7% [145.4%, 310.0%] and 162.6% [80.3%, 245.0%]. Smoothing raises mCE by 25.9 points [25.9, 25.9]; "
         "on clean images the vote has 0.0% errors, no smoothing 0.0%."
     )
-    # At every severity ns is wrong on one image more: its four images have 1, 2, 3 and 4 errors of 5, a mean of 0.5 with
-    # the standard deviation √(0.2 / 3). The vote is wrong on each image once more.
+    # At every severity ns is wrong on one image more: its four images have 1, 2, 3 and 4 errors of 5, so
+    # a mean of 0.5 with the standard deviation √(0.2 / 3). The vote is wrong on each image once more.
     half = 1.959964 * (0.2 / 3) ** 0.5 / 4**0.5
     assert errors["images"] == 4
     assert errors["ns"]["mce_ci"] == pytest.approx([2 * MCE_OF_HALF * end for end in (0.5 - half, 0.5 + half)])

@@ -23,6 +23,7 @@ from report.documents.images import document
 from report.exports import EXPORTS, Page
 from report.formats import as_text
 from report.images import as_listed, class_index, image_pages, listed_types
+from report.screen import Screen
 
 # True classes of seven images; None is not known. The sixth's file is broken, the seventh is grey.
 LABELS = [1, 1, 1, 2, None, 2, 1]
@@ -144,11 +145,14 @@ def test_csv_and_jsonl_say_the_same_and_a_table_names_the_classes(session: Sessi
     assert {name: lines[0][name] for name in first} == first
     assert (lines[10]["sigma"], lines[10]["code"], lines[10]["message"]) == (None, "truncated", "why")
     shown = as_text(document(pages, NOISE, {1: "tench"})).splitlines()
-    # The image, its level, outcome and what each view said; below them the true class, the vote and the confidences.
-    assert shown[4].split() == ["0.jpg", "0", "right", "9", "tench", "tench"]
-    assert shown[5].split() == ["tench", "tench", "0.50", "0.25", "0.75"]
-    assert shown[-2].split() == ["6.jpg", "–", "skipped", "–", "–", "–"]
-    assert shown[-1].split() == ["tench", "grayscale:", "why"]
+    # In a pipe a line an image: its true class, level, outcome and vote, and what each view said with which confidence.
+    head = "image class σ outcome vote NS confidence SS confidence DS confidence"
+    assert [line.split() for line in shown[:2]] == [["true"], head.split()]
+    assert shown[3].split() == ["0.jpg", "tench", "0", "right", "tench", "9", "0.50", "tench", "0.25", "tench", "0.75"]
+    assert shown[-1].split() == ["6.jpg", "tench", "–", "skipped", "grayscale:", "why", "–", "–", "–"]
+    on_screen = [line.split() for line in as_text(document(pages, NOISE, {1: "tench"}), screen=Screen(80)).splitlines()]
+    at = on_screen.index(["0.jpg", "0", "right", "9", "tench", "tench"])
+    assert on_screen[at + 1] == ["tench", "tench", "0.50", "0.25", "0.75"]
 
 
 def test_a_list_is_written_before_its_images_are_all_there() -> None:

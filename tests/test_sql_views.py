@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from db import store
 from db.found import Counted
+from db.recipe import make_recipe
 from db.runs import find_run, progress
 from db.session import reading, writing
 from db.views import VIEWS, statements
@@ -119,8 +120,15 @@ def test_progress_and_failures_say_what_status_says(engine: Engine) -> None:
     counts = ("expected", "done", "failed", "skipped")
     assert [row[name] for name in counts] == [getattr(status, name) for name in counts] == [8, 7, 1, 1]
     assert (row["pending"], row["jobs"], row["jobs_done"], row["complete"], row["cancelled"]) == (1, 2, 1, 0, 0)
+    assert (row["perturbation"], row["smoother"]) == ("gaussian", "gaussian")
     found = query(engine, "SELECT outcome, code, images FROM failures_by_code ORDER BY code")
     assert [tuple(row.values()) for row in found] == [("skipped", "grayscale", 1), ("failed", "truncated", 1)]
+
+
+def test_progress_names_another_perturbation_and_smoother(engine: Engine) -> None:
+    record(engine, [1], recipe=make_recipe(levels=(0.1,), perturbation="salt_and_pepper", smoother="median"))
+    (row,) = query(engine, "SELECT perturbation, smoother FROM progress")
+    assert list(row.values()) == ["salt_and_pepper", "median"]
 
 
 def test_a_run_that_has_not_begun_and_one_that_is_cancelled_are_in_progress(engine: Engine) -> None:

@@ -5,10 +5,11 @@ and tables are split. In a pipe or a file everything is printed.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from report.columns import LEAST, Column, Place, places
-from report.document import Bold, Document, Step, Table
+from report.document import Bold, Cell, Document, Stacked, Step, Table
 from report.formats import Format
 from report.screen import Screen
 from report.stats import Mean, Paired, Rate
@@ -54,6 +55,8 @@ def draw(table: Table, screen: Screen) -> str:
     """A table in one part, or in several where the screen is narrower than it; "" if it has no row."""
     if not table.rows:
         return ""
+    if screen.width is None:
+        table = side_by_side(table)
     cells = [
         [Lines(value(cell), beside(cell, _ends, _difference), isinstance(cell, Bold)) for cell in row]
         for row in table.rows
@@ -61,6 +64,26 @@ def draw(table: Table, screen: Screen) -> str:
     columns = [_column(table, [row[number] for row in cells], number) for number in range(len(table.head))]
     parts = places(columns, screen.width, table.keys)
     return "\n\n".join(_draw_part(table, cells, part, screen) for part in parts)
+
+
+def side_by_side(table: Table) -> Table:
+    """The table with stacked texts beside each other, so that other programs read a record from one line.
+
+    They become two columns where the head names both, else one text.
+    """
+    head: list[str] = []
+    columns: list[list[Cell]] = []
+    for title, *cells in zip(table.head, *table.rows, strict=True):
+        names = title.split(", ", 1) if any(isinstance(cell, Stacked) for cell in cells) else [title]
+        if len(names) == 2:
+            columns.append([cell.text if isinstance(cell, Stacked) else cell for cell in cells])
+            columns.append([cell.below if isinstance(cell, Stacked) else "" for cell in cells])
+        else:
+            columns.append(
+                [f"{cell.text} {cell.below}".strip() if isinstance(cell, Stacked) else cell for cell in cells]
+            )
+        head += names
+    return replace(table, head=head, rows=list(zip(*columns, strict=True)))
 
 
 def _column(table: Table, cells: Sequence[Lines], number: int) -> Column:
