@@ -47,7 +47,7 @@ class Marked(NamedTuple):
 class Stacked(NamedTuple):
     """A text and, less important, a second one below it.
 
-    A head with a comma, as ``name, model``, names both: in a pipe they are two columns.
+    In a pipe they are two columns if both have a title: a head such as ``name, model``, or the table's ``second``.
     """
 
     text: str
@@ -73,6 +73,8 @@ class Table:
     #: How many columns, from the left, say what a row is about: a table too wide for the screen is split, and each part
     #: begins with them.
     keys: int = 1
+    #: What the second text of a stacked column is called, where its head names only the first.
+    second: str = ""
     #: So many rows belong together; 0 if each stands for itself.
     together: int = 0
 

@@ -28,6 +28,7 @@ def document(
         summary=Table(
             head=[axis.symbol, "no smoothing", "single", "double", "vote"],
             rows=[[Written(axis.number(row.level)), *_views(row, names)] for row in found],
+            second="confidence",
         ),
         data=answers_json(image, found, recipe, names),
     )

@@ -17,7 +17,7 @@ def document(pages: Iterable[Page], axis: Axis, names: dict[int, str]) -> Docume
         axis: what the levels measure.
         names: what each class is called, by its index.
     """
-    head = ["image, true class", axis.symbol, "outcome, vote", *(f"{view}, confidence" for view in ("NS", "SS", "DS"))]
+    head = ["image, true class", axis.symbol, "outcome, vote", "NS", "SS", "DS"]
     rows = [
         _row(dict(zip(page, row, strict=True)), axis, names)
         for page in pages
@@ -25,7 +25,7 @@ def document(pages: Iterable[Page], axis: Axis, names: dict[int, str]) -> Docume
     ]
     return Document(
         headline=[] if rows else ["no image of the run fits"],
-        summary=Table(head=head, rows=rows, keys=2),
+        summary=Table(head=head, rows=rows, keys=2, second="confidence"),
     )
 
 

@@ -69,19 +69,21 @@ def draw(table: Table, screen: Screen) -> str:
 def side_by_side(table: Table) -> Table:
     """The table with stacked texts beside each other, so that other programs read a record from one line.
 
-    They become two columns where the head names both, else one text.
+    They become two columns where both have a title, else one text.
     """
     head: list[str] = []
     columns: list[list[Cell]] = []
     for title, *cells in zip(table.head, *table.rows, strict=True):
-        names = title.split(", ", 1) if any(isinstance(cell, Stacked) for cell in cells) else [title]
-        if len(names) == 2:
+        stacked = any(isinstance(cell, Stacked) for cell in cells)
+        names = title.split(", ", 1) if ", " in title or not table.second else [title, table.second]
+        if stacked and len(names) == 2:
             columns.append([cell.text if isinstance(cell, Stacked) else cell for cell in cells])
             columns.append([cell.below if isinstance(cell, Stacked) else "" for cell in cells])
         else:
             columns.append(
                 [f"{cell.text} {cell.below}".strip() if isinstance(cell, Stacked) else cell for cell in cells]
             )
+            names = [title]
         head += names
     return replace(table, head=head, rows=list(zip(*columns, strict=True)))
 
