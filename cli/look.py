@@ -107,7 +107,8 @@ def images(
     from db.settings import load_settings
     from report.documents.images import document
     from report.formats import as_text
-    from report.images import as_listed, class_index, image_pages, listed_types
+    from report.images import LISTED, class_index, image_pages
+    from report.rows import as_written, written_types
 
     with reading(connect(load_settings())) as session:
         found = find_run(session, run)
@@ -116,8 +117,8 @@ def images(
         if form == "table":
             click.echo(as_text(document(pages, found.axis, class_names(found.recipe)), screen=screen()))
         else:
-            listed = as_listed(pages, found.recipe)
-            EXPORTS[form].write(listed, listed_types(found.recipe), sys.stdout.buffer)
+            types = written_types(found.recipe, LISTED)
+            EXPORTS[form].write(as_written(pages, found.recipe), types, sys.stdout.buffer)
             sys.stdout.flush()
 
 

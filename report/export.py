@@ -64,7 +64,8 @@ def write_run(
     if run.recipe.certifies:
         return _write_certificates(session, run, what, export, out, alpha, n)
     if what == "rows":
-        return export.write(rows.pages(session, run), rows.COLUMNS, out)
+        pages = rows.as_written(rows.pages(session, run), run.recipe)
+        return export.write(pages, rows.written_types(run.recipe), out)
     levels = level_rows(report(session, run))
     types = level_types(levels)
     return export.write([page_of(levels, types)], types, out)

@@ -12,7 +12,7 @@ from db.outcome import WITHOUT_PREDICTION
 from db.recipe import Recipe
 from db.runs import RunInfo
 from report.exports import Page
-from report.rows import COLUMNS, level_of, pages
+from report.rows import level_of, pages
 
 #: The columns of a list of images.
 LISTED = (
@@ -64,22 +64,6 @@ def _parts(run: RunInfo, level: float | None, outcome: str | None) -> Iterator[d
             yield {"level": each, "outcome": outcome}
     if outcome is None or outcome in WITHOUT_PREDICTION:
         yield {"predicted": False, "outcome": outcome}
-
-
-def as_listed(found: Iterator[Page], recipe: Recipe) -> Iterator[Page]:
-    """Pages as CSV and JSON have them: where the levels are of Gaussian noise, also under their former name, sigma."""
-    for page in found:
-        levels = dict.fromkeys(recipe.level_fields(None), page["level"])
-        yield {"path": page["path"], **levels, **{name: page[name] for name in LISTED[2:]}}
-
-
-def listed_types(recipe: Recipe) -> dict[str, type]:
-    """The type of each column of as_listed."""
-    return {
-        "path": str,
-        **dict.fromkeys(recipe.level_fields(None), float),
-        **{name: COLUMNS[name] for name in LISTED[2:]},
-    }
 
 
 def class_index(recipe: Recipe, name: str) -> int:

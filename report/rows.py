@@ -3,8 +3,8 @@
 They are read in pages along the dataset, so ten million rows take no more memory than ten thousand.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, null, or_, select
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db.classes import class_names
 from db.errors import WrongUse
 from db.outcome import CHANGES, OUTCOMES, WITHOUT_PREDICTION, Judged, without_prediction
+from db.recipe import Recipe
 from db.runs import RunInfo
 from db.tables import Failure, Image, Prediction
 from report.exports import Page
@@ -37,6 +38,8 @@ COLUMNS: dict[str, type] = {
     "code": str,
     "message": str,
 }
+
+T = TypeVar("T")
 
 #: Rows that are read at once, about.
 PAGE = 10_000
@@ -90,6 +93,25 @@ def pages(
         if rows:
             values = zip(*rows, strict=True)
             yield {name: _shown(name, column, names) for name, column in zip(wanted, values, strict=True)}
+
+
+def as_written(found: Iterable[Page], recipe: Recipe) -> Iterator[Page]:
+    """Pages as files have them: levels of Gaussian noise stand also under their former name, sigma."""
+    for page in found:
+        yield _with_sigma(page, recipe)
+
+
+def written_types(recipe: Recipe, columns: Iterable[str] = tuple(COLUMNS)) -> dict[str, type]:
+    """The type of each column of as_written, of pages with these columns."""
+    return _with_sigma({name: COLUMNS[name] for name in columns}, recipe)
+
+
+def _with_sigma(columns: Mapping[str, T], recipe: Recipe) -> dict[str, T]:
+    return {
+        name: value
+        for column, value in columns.items()
+        for name in (recipe.level_fields(None) if column == "level" else (column,))
+    }
 
 
 def level_of(run: RunInfo, level: float) -> float:

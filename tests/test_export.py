@@ -26,9 +26,12 @@ from report import frames, rows
 from report.export import form_of, whole_file, write_run
 from report.exports import EXPORTS
 from report.report import report
-from report.rows import COLUMNS
+from report.rows import COLUMNS, written_types
 
 Call = Callable[..., tuple[int, str, str]]
+
+#: The columns of a file about Gaussian noise.
+WRITTEN = list(written_types(RECIPE))
 
 #: Of five images: the true class, what the views said at both levels, and what the vote made of it.
 BY_HAND = [
@@ -107,6 +110,7 @@ def test_every_row_says_what_a_hand_count_gives(engine: Engine) -> None:
     assert found[2] == {
         "path": "1.jpg",
         "level": 0.0,
+        "sigma": 0.0,
         "label": 1,
         "label_name": "goldfish",
         "label_ns": 1,
@@ -123,7 +127,7 @@ def test_every_row_says_what_a_hand_count_gives(engine: Engine) -> None:
         "code": None,
         "message": None,
     }
-    assert found[-1] == dict.fromkeys(COLUMNS) | {
+    assert found[-1] == dict.fromkeys(WRITTEN) | {
         "path": "4.jpg", "label": 3, "label_name": "tiger shark", "outcome": "failed", "code": "truncated", "message": "why"
     }  # fmt: skip
 
@@ -173,16 +177,24 @@ def test_parquet_has_the_columns_types_and_nulls_of_the_rows(engine: Engine) -> 
     table = parquet.read_table(io.BytesIO(exported(engine, run_id, form="parquet")))
     names = {"path": "string", "level": "double", "label_maj": "int64", "confidence_ns": "double", "saved": "bool"}
     assert {name: str(table.schema.field(name).type) for name in names} == names
-    assert table.column_names == list(COLUMNS)
+    assert table.column_names == WRITTEN
     assert table.to_pylist() == lines(engine, run_id)
+
+
+def test_levels_of_gaussian_noise_stand_also_under_their_former_name_and_others_do_not(engine: Engine) -> None:
+    found = lines(engine, record_by_hand(engine))
+    assert [row["sigma"] for row in found] == [row["level"] for row in found]
+    assert [name for name in WRITTEN if name != "sigma"] == list(COLUMNS)
+    other = record(engine, [1], recipe=RECIPE.model_copy(update={"perturbation": "salt_and_pepper"}))
+    assert exported(engine, other) == (",".join(COLUMNS) + "\n").encode()
 
 
 def test_a_run_that_has_not_begun_is_columns_without_rows(engine: Engine) -> None:
     run_id = record(engine, [1, 2])
-    assert exported(engine, run_id) == (",".join(COLUMNS) + "\n").encode()
+    assert exported(engine, run_id) == (",".join(WRITTEN) + "\n").encode()
     assert exported(engine, run_id, form="jsonl") == b""
     table = parquet.read_table(io.BytesIO(exported(engine, run_id, form="parquet")))
-    assert (table.num_rows, table.column_names) == (0, list(COLUMNS))
+    assert (table.num_rows, table.column_names) == (0, WRITTEN)
 
 
 def test_rows_of_one_level_or_outcome(engine: Engine) -> None:

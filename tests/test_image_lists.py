@@ -22,7 +22,8 @@ from report import rows
 from report.documents.images import document
 from report.exports import EXPORTS, Page
 from report.formats import as_text
-from report.images import as_listed, class_index, image_pages, listed_types
+from report.images import LISTED, class_index, image_pages
+from report.rows import as_written, written_types
 from report.screen import Screen
 
 # True classes of seven images; None is not known. The sixth's file is broken, the seventh is grey.
@@ -81,7 +82,7 @@ def listed(session: Session, run: RunInfo, **asked: Any) -> list[tuple[str, floa
 
 def written(pages: Iterable[Page], form: str) -> str:
     out = io.BytesIO()
-    EXPORTS[form].write(as_listed(iter(pages), RECIPE), listed_types(RECIPE), out)
+    EXPORTS[form].write(as_written(iter(pages), RECIPE), written_types(RECIPE, LISTED), out)
     return out.getvalue().decode()
 
 
@@ -156,7 +157,7 @@ def test_csv_and_jsonl_say_the_same_and_a_table_names_the_classes(session: Sessi
 
 
 def test_a_list_is_written_before_its_images_are_all_there() -> None:
-    one: dict[str, list[Any]] = {name: [None] for name in listed_types(RECIPE)}
+    one: dict[str, list[Any]] = {name: [None] for name in LISTED}
     one |= {"path": ['a, "b"\nc.jpg'], "level": [0.5], "outcome": ["right"], "label": [1]}
 
     class Enough(Exception):
@@ -174,7 +175,7 @@ def test_a_list_is_written_before_its_images_are_all_there() -> None:
     }.items():
         pipe = Pipe()
         with pytest.raises(Enough):
-            EXPORTS[form].write(as_listed(repeat(one), RECIPE), listed_types(RECIPE), pipe)
+            EXPORTS[form].write(as_written(repeat(one), RECIPE), written_types(RECIPE, LISTED), pipe)
         assert line in pipe.getvalue().decode()
 
 
