@@ -17,6 +17,7 @@ from db.tables import Prediction
 from report.documents.answers import named
 from report.names import method
 from report.pictures import Pictures
+from report.plots.style import drawable
 from report.story import Judgement, Story
 
 TITLES = ("no smoothing", "smoothed once", "smoothed twice", "vote")
@@ -188,11 +189,3 @@ def _cut(text: str, pixels: float, size: float) -> str:
     most = int(pixels / (size * 0.6 * DPI / 72))
     text = plain(text)
     return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[len(text) - most // 2 :]}"
-
-
-def drawable(text: str) -> str:
-    """Text with □ for letters that the font lacks, about which matplotlib would warn."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    letters = get_font(findfont(FontProperties())).get_charmap()
-    return "".join(letter if ord(letter) in letters else "□" for letter in text)

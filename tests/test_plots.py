@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from rows import finish_all, record
+from rows import RECIPE, finish_all, record
 from sqlalchemy import Engine
 
 from db.axis import Axis
@@ -15,10 +15,12 @@ from db.migrations import upgrade
 from db.runs import find_run
 from db.session import open_engine, reading
 from db.settings import Settings
+from report.comparison import compare
 from report.names import ATTACK_LINE_NAMES, DRAWN
 from report.plots import PLOTS, check_plot_file, plots_of
 from report.plots.style import LINES
 from report.report import report
+from report.sweep import read_sweep
 from smoothvote import front_door
 
 
@@ -95,6 +97,27 @@ def test_under_attack_robust_accuracy_and_success_are_drawn(engine: Engine, tmp_
     for said in ("robust accuracy", "share of images", "Attack success (accepted and wrong)"):
         assert f"<!-- {said} -->" in drawn
     assert "Selective" not in drawn
+
+
+def test_names_in_any_script_are_drawn_as_far_as_the_font_has_their_letters(engine: Engine, tmp_path: Path) -> None:
+    """A missing letter makes matplotlib warn, and warnings are errors here."""
+    recipes = [RECIPE, RECIPE.model_copy(update={"kernel_size": 7})]
+    ids = [record(engine, [1, 2], recipe=recipe, name=f"日本 $x_ {n}") for n, recipe in enumerate(recipes)]
+    for run_id in ids:
+        finish_all(engine, run_id)
+    other = RECIPE.model_copy(update={"model": "/模型.pth", "arch": "timm/resnet18"})
+    axis = Axis("強", "強度", "単位")
+    with reading(engine) as session:
+        first, second = (replace(find_run(session, run_id), axis=axis) for run_id in ids)
+        found = report(session, first)
+        compared = compare(session, first, second)
+        swept = read_sweep(session, {ids[0]: RECIPE, "other": other}, axis=axis, metric="acc_ns")
+    for name, of in (
+        ("rates", found), ("risk_coverage", found), ("differences", compared), ("robustness", compared), ("heat_map", swept)
+    ):  # fmt: skip
+        PLOTS[name].draw(of, tmp_path / f"{name}.svg")
+        assert "□" in (tmp_path / f"{name}.svg").read_text(), name
+    assert "<!-- vote, □□ $x_ 1 -->" in (tmp_path / "robustness.svg").read_text()
 
 
 def test_every_plot_has_its_flag_on_the_commands_that_find_what_it_draws() -> None:

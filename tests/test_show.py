@@ -26,7 +26,8 @@ from db.runs import RunInfo, find_run
 from db.session import open_engine, reading, writing
 from db.settings import Settings
 from db.store import Entry
-from report.sheet import HEAD, MARGIN, amplified, draw_sheet, drawable, sheet_name
+from report.plots.style import drawable
+from report.sheet import HEAD, MARGIN, amplified, draw_sheet, sheet_name
 from report.story import Story, named_image, story
 from smoothvote import front_door
 from worker.assembly import make_classifier

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from report.plots import Plot, check_plot_file
-from report.plots.style import figure
+from report.plots.style import drawable, figure
 
 if TYPE_CHECKING:
     from report.sweep import Sweep
@@ -43,9 +43,11 @@ def draw(sweep: "Sweep", file: Path) -> None:
                 _draw_panel(axes, sweep, level, runs, sizes, sigmas, colours)
                 axes.set_yticks(range(len(sizes)), [f"{size}×{size}" for size in sizes] if column == 0 else [])
                 if column == 0:
-                    under = f"\n{perturbation}" if len(sweep.perturbations) > 1 else ""
-                    axes.set_ylabel(f"{model.rsplit('/', 1)[-1]}{under}\nkernel", fontsize=9, parse_math=False)
-            panels[0][column].set_title(sweep.axis.at(level), fontsize=10, parse_math=False)
+                    under = f"\n{drawable(perturbation)}" if len(sweep.perturbations) > 1 else ""
+                    axes.set_ylabel(
+                        f"{drawable(model.rsplit('/', 1)[-1])}{under}\nkernel", fontsize=9, parse_math=False
+                    )
+            panels[0][column].set_title(drawable(sweep.axis.at(level)), fontsize=10, parse_math=False)
             panels[-1][column].set_xlabel("kernel σ, pixels", fontsize=9)
             _draw_bar(drawn, panels[:, column], colours, sweep.metric)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from db.errors import WrongUse
 from report.plots import Plot, check_plot_file
-from report.plots.style import LINES, figure
+from report.plots.style import LINES, drawable, figure
 
 if TYPE_CHECKING:
     from report.report import Level, Report
@@ -52,7 +52,7 @@ def _draw_level(axes: Any, level: "Level", title: str) -> None:
             ends = [[rate.high - rate.value], [rate.value - rate.low]]
             place = (point.coverage.value, 1 - rate.value)
             axes.errorbar(*place, yerr=ends, color=colour, marker=marker, capsize=3, linewidth=0.8)
-    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.set_title(drawable(title), fontsize=10, parse_math=False)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, None)
     axes.grid(alpha=0.3)

@@ -38,7 +38,7 @@ def figure(file: Path, title: str, rows: int, columns: int, **options: Any) -> I
 
     Args:
         file: a .png, .svg or .pdf.
-        title: text over the figure. Control characters in it are replaced, and nothing in it is mathematics.
+        title: text over the figure. What cannot be drawn is replaced in it, and nothing in it is mathematics.
         rows: of axes.
         columns: of axes.
         options: of pyplot.subplots.
@@ -51,11 +51,22 @@ def figure(file: Path, title: str, rows: int, columns: int, **options: Any) -> I
     drawn, axes = pyplot.subplots(rows, columns, layout="constrained", **options)
     try:
         yield drawn, axes
-        shown = "\n".join(map(plain, title.splitlines()))
+        shown = "\n".join(map(drawable, title.splitlines()))
         drawn.suptitle(shown, fontsize=9, wrap=True, parse_math=False)
         drawn.savefig(file, dpi=150)
     finally:
         pyplot.close(drawn)
+
+
+def drawable(text: str) -> str:
+    """One line of text with □ for letters that the font lacks, about which matplotlib would warn.
+
+    Control characters are replaced.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    letters = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(letter if ord(letter) in letters else "□" for letter in plain(text))
 
 
 def draw_line(axes: Any, points: Sequence[tuple[float, float, float, float]], like: str, label: str) -> None:
@@ -63,7 +74,7 @@ def draw_line(axes: Any, points: Sequence[tuple[float, float, float, float]], li
     colour, marker, dash = LINES[like]
     errors = ([value - low for _, value, low, _ in points], [high - value for _, value, _, high in points])
     axes.errorbar(
-        [level for level, *_ in points], [value for _, value, *_ in points], yerr=errors, label=label,
+        [level for level, *_ in points], [value for _, value, *_ in points], yerr=errors, label=drawable(label),
         color=colour, marker=marker, linestyle=dash, markersize=6, capsize=3, linewidth=1.6, elinewidth=0.8,
     )  # fmt: skip
 
@@ -75,7 +86,7 @@ def level_step(values: Sequence[float]) -> float:
 
 def level_axis(axes: Any, values: Sequence[float], axis: Axis) -> None:
     """Labels the horizontal axis with what the levels measure, and ticks it at the levels."""
-    axes.set_xlabel(axis.label, parse_math=False)
+    axes.set_xlabel(drawable(axis.label), parse_math=False)
     axes.set_xticks(values, [axis.number(value) for value in values])
 
 
@@ -84,4 +95,5 @@ def share_axis(axes: Any, title: str) -> None:
     axes.set_ylabel(title)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=9, frameon=False)
+        for label in axes.legend(fontsize=9, frameon=False).get_texts():
+            label.set_parse_math(False)  # a run's name may hold dollar signs
