@@ -10,6 +10,7 @@ import click
 import cli.compute
 import cli.keep
 import cli.look
+from cli.certify import certify
 from cli.demo import demo, reproduce
 from cli.denoiser import train_denoiser
 from cli.doctor import doctor
@@ -26,7 +27,7 @@ __all__ = ["certificates", "certified", "main", "report", "rows", "runs"]
 
 
 SECTIONS = {
-    "Measure": (demo, run, sweep, submit, watch, dispatch, reproduce),
+    "Measure": (demo, run, sweep, certify, submit, watch, dispatch, reproduce),
     "Look at results": (*cli.look.VERBS, serve),
     "Compute": (*cli.compute.VERBS, train_denoiser),
     "Manage runs and the database": cli.keep.VERBS,

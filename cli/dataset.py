@@ -51,13 +51,22 @@ def find_dataset(
     return dataset
 
 
-def describe(recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: int | None) -> None:
-    """Prints what would be submitted, as JSON."""
+def describe(
+    recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: int | None, *, n: int | None = None
+) -> None:
+    """Prints what would be submitted, as JSON.
+
+    Args:
+        recipe: what to measure with.
+        dataset: what to measure on.
+        name: what to call the run; None: by dataset and model.
+        job_size: images per job; None: the usual number.
+        n: of a certificate, how many copies of each image estimate the probability of its label.
+    """
     import json
 
-    from producer.submit import JOB_SIZE, default_name
+    from producer.submit import default_name
 
-    size = job_size or JOB_SIZE
     plan = {
         "id": recipe.run_id(dataset.fingerprint),
         "name": name or default_name(recipe, dataset),
@@ -65,8 +74,22 @@ def describe(recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: i
         "images": len(dataset.entries),
         "available": dataset.found,
         "labelled": dataset.labelled,
-        "jobs": -(-len(dataset.entries) // size),
-        "views": len(dataset.entries) * len(recipe.levels) * 3,
+        **_work(recipe, len(dataset.entries), job_size, n),
         "recipe": recipe.model_dump(mode="json"),
     }
     click.echo(json.dumps(plan, indent=2))
+
+
+def _work(recipe: "Recipe", images: int, job_size: int | None, n: int | None) -> dict[str, int | None]:
+    """How many jobs and views a new run has; of a certificate also how many copies of each image."""
+    from db.copies import shares_of
+    from producer.submit import JOB_SIZE, copies_of
+
+    levels, copies = len(recipe.levels), copies_of(recipe, n)
+    if recipe.selection is None:
+        return {"jobs": -(-images // (job_size or JOB_SIZE)), "views": images * levels * 3}
+    shares = shares_of(
+        images, selection=recipe.selection, first=0, last=copies - 1, levels=levels, job_size=job_size
+    )  # fmt: skip
+    jobs, views = sum(1 for _ in shares), images * levels * copies
+    return {"n0": recipe.selection, "n": n, "copies": copies, "jobs": jobs, "views": views}

@@ -36,7 +36,7 @@ def demo(plot: Path, workers: int) -> None:
     recipe = make_recipe(model=BUNDLED_MODEL)
     settings = load_settings()
     run_id = run_here(settings, recipe, demo_dataset(settings), name="demo", workers=workers)
-    show_report(run_id, Output(plots={"rates": plot}))
+    show_report(run_id, Output(plots={"plot": plot}))
 
 
 @click.command()

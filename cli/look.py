@@ -5,36 +5,58 @@ from typing import Any
 
 import click
 
+from cli.choice import NO_CHOICE, Choice, choice_flags
 from cli.output import Output, output_flags
 from db.errors import INCOMPLETE
 from db.numbers import number
 from report.exports import EXPORTS
+from report.plots import Of
 from report.screen import screen
 
 
 @click.command()
 @click.argument("run", default="latest")
-@output_flags("report")
-def report(run: str, output: Output) -> None:
-    """Accuracy and reject rate of RUN at each level, and whether the vote pays.
+@output_flags("report", "certified")
+@choice_flags
+def report(run: str, output: Output, choice: Choice) -> None:
+    """What RUN found at each level, and the answer in words: whether the vote pays, or what is certified.
 
     RUN is an id, the beginning of one, a name, or `latest`. Ends with 3 while the run is incomplete.
     """
-    show_report(run, output)
+    show_report(run, output, choice)
 
 
-def show_report(run: str, output: Output) -> None:
-    """Prints a report; ends with INCOMPLETE if it is."""
-    from db.session import connect
+def show_report(run: str, output: Output, choice: Choice = NO_CHOICE) -> None:
+    """Prints the report of a run of votes or of certificates; ends with INCOMPLETE if it is.
+
+    Raises:
+        WrongUse: if there is no such run, or for α, n or plots that it does not have.
+    """
+    from db.runs import find_run
+    from db.session import connect, reading
     from db.settings import load_settings
-    from report.documents.report import document
-    from report.report import read_report
+    from report.certified import Certified, certified
+    from report.documents import certified as certificates
+    from report.documents import report as votes
+    from report.report import Report, read_report
 
-    found = read_report(connect(load_settings()), run, interval=output.interval)
-    output.show(document(found))
-    output.draw(found)
+    found: Certified | Report
+    engine = connect(load_settings())
+    with reading(engine) as session:
+        info = find_run(session, run)
+        given = choice.of(info)
+        kind: Of = "certified" if info.recipe.certifies else "report"
+        output.check(kind)
+        if info.recipe.certifies:
+            found = certified(session, info, **given, interval=output.interval)
+            shown = certificates.document(found)
+    if not info.recipe.certifies:
+        found = read_report(engine, info.id, interval=output.interval)
+        shown = votes.document(found)
+    output.show(shown)
+    output.draw(kind, found)
     if failed := max(level.failed for level in found.levels):
-        said = f"{failed} image{'s' * (failed > 1)} failed: smoothvote images {found.run.id} --outcome failed"
+        said = f"{failed} image{'s' * (failed > 1)} failed: smoothvote images {info.id} --outcome failed"
         click.echo(screen(err=True).line(said), err=True)
     if not found.complete:
         raise SystemExit(INCOMPLETE)
@@ -43,23 +65,38 @@ def show_report(run: str, output: Output) -> None:
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@output_flags("comparison")
-def compare(first: str, second: str, output: Output) -> None:
+@output_flags("comparison", "certified-comparison")
+@choice_flags
+def compare(first: str, second: str, output: Output, choice: Choice) -> None:
     """Compare two runs over the same images: models, kernels, recipes.
 
-    FIRST and SECOND are ids, beginnings of them, or names. Ends with 3 while one of them is incomplete.
+    Both must have votes, or both certificates. FIRST and SECOND are ids, beginnings of them, or names. Ends with 3
+    while one of them is incomplete.
     """
     from db.runs import find_run
     from db.session import connect, reading
     from db.settings import load_settings
-    from report.comparison import compare as compare_runs
-    from report.documents.comparison import document
+    from report.certified_comparison import CertifiedComparison, compare_certified
+    from report.comparison import Comparison
+    from report.comparison import compare as compare_votes
+    from report.documents import certified_comparison as certificates
+    from report.documents import comparison as votes
 
+    found: CertifiedComparison | Comparison
     with reading(connect(load_settings())) as session:
         runs = find_run(session, first), find_run(session, second)
-        found = compare_runs(session, *runs, interval=output.interval)
-    output.show(document(found))
-    output.draw(found)
+        given = choice.of(*runs)
+        certify = any(run.recipe.certifies for run in runs)
+        kind: Of = "certified-comparison" if certify else "comparison"
+        output.check(kind)
+        if certify:
+            found = compare_certified(session, *runs, **given, interval=output.interval)
+            shown = certificates.document(found)
+        else:
+            found = compare_votes(session, *runs, interval=output.interval)
+            shown = votes.document(found)
+    output.show(shown)
+    output.draw(kind, found)
     if not found.complete:
         click.echo("incomplete: only images that both runs predicted are compared", err=True)
         raise SystemExit(INCOMPLETE)
@@ -138,7 +175,8 @@ def images(
     help="What to write.  [default: from FILE's ending, else csv]",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Instead of stdout.")
-def export(run: str, what: Any, form: str | None, output: Path | None) -> None:
+@choice_flags
+def export(run: str, what: Any, form: str | None, output: Path | None, choice: Choice) -> None:
     """Write RUN for other programs: what was found for each image, or the report's figures.
 
     docs/reference/python.md has the columns. A file appears when it is whole. Ends with 3 while RUN is incomplete.
@@ -153,13 +191,14 @@ def export(run: str, what: Any, form: str | None, output: Path | None) -> None:
     written = form_of(form, output)
     with reading(connect(load_settings())) as session:
         found = find_run(session, run)
+        given = choice.of(found)
         pending = found.expected - progress(session, found).done
         if output is None:
-            write_run(session, found, what, written, sys.stdout.buffer)
+            write_run(session, found, what, written, sys.stdout.buffer, **given)
             sys.stdout.flush()
         else:
             with whole_file(output) as file:
-                count = write_run(session, found, what, written, file)
+                count = write_run(session, found, what, written, file, **given)
             click.echo(f"wrote {count} rows to {output}", err=True)
     if pending:
         click.echo(f"INCOMPLETE: {pending} of {found.expected} images are pending", err=True)
@@ -209,6 +248,8 @@ def status(run: str, as_json: bool) -> None:
     else:
         word = "complete" if state.complete else "cancelled" if state.cancelled else "open"
         counts = f"{state.done} of {state.expected} images done ({state.failed} failed, {state.skipped} skipped)"
+        if found.recipe.certifies:
+            counts += f", {state.done_copies} of {state.expected * state.copies} copies"
         click.echo(screen().line(f"{found.id} {found.name}: {word}, {counts}"))
         if state.note and not state.complete:
             click.echo(screen().line(f"waits: {state.refused_by}: {state.note}"))

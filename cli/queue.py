@@ -1,13 +1,21 @@
 """The commands that work through the queue: submit a run, watch it, and dispatch the jobs of all runs."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cli.dataset import dataset_flags, describe, find_dataset
 from cli.flags import axis_of, job_size_of, recipe_flags, recipe_from
 from db.errors import SmoothvoteError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from db.recipe import Recipe
+    from db.settings import Settings
+    from producer.broker import Broker
+    from producer.dataset import Dataset
 
 
 @click.command()
@@ -20,25 +28,56 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
 
     The same command again resumes: it sends only what is missing.
     """
-    from db.session import connect
     from db.settings import load_settings
-    from producer.broker import Broker
-    from producer.dispatch import dispatch
-    from producer.submit import submit as record
 
     settings, recipe = load_settings(), recipe_from(**flags)
     job_size = job_size_of(recipe, job_size)
-    if not dry_run:
-        # Queue and database are tried first, so that nothing is recorded that cannot be sent.
-        broker = Broker(settings)
-        broker.queued()
-        engine = connect(settings)
+    queue = None if dry_run else reach(settings)
     dataset = find_dataset(images, recipe, settings, labels, limit)
-    if dry_run:
+    if queue is None:
         describe(recipe, dataset, name, job_size)
-        return
-    submission = record(engine, recipe, dataset, name=name, job_size=job_size, axis=axis_of(recipe))
-    sent = dispatch(engine, broker, settings, run_ids=[submission.run_id])
+    else:
+        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size)
+
+
+class Queue(NamedTuple):
+    """The queue and the database that a run is submitted to."""
+
+    broker: "Broker"
+    engine: "Engine"
+
+
+def reach(settings: "Settings") -> Queue:
+    """Tries queue and database before a dataset is read, so that nothing is recorded that cannot be sent.
+
+    Raises:
+        BrokerDown: if the queue cannot be reached.
+        WrongUse: if the database does not exist, or is not at this code's revision.
+    """
+    from db.session import connect
+    from producer.broker import Broker
+
+    broker = Broker(settings)
+    broker.queued()
+    return Queue(broker, connect(settings))
+
+
+def record_and_send(
+    queue: Queue,
+    settings: "Settings",
+    recipe: "Recipe",
+    dataset: "Dataset",
+    *,
+    name: str | None,
+    job_size: int | None,
+    n: int | None = None,
+) -> None:
+    """Records a run, sends its jobs, and prints its id, alone, on stdout."""
+    from producer.dispatch import dispatch
+    from producer.submit import submit as record
+
+    submission = record(queue.engine, recipe, dataset, name=name, job_size=job_size, n=n, axis=axis_of(recipe))
+    sent = dispatch(queue.engine, queue.broker, settings, run_ids=[submission.run_id])
     known = "new run" if submission.new else "known run"
     click.echo(f"{known}, {sent} jobs sent; follow it with: smoothvote watch {submission.run_id}", err=True)
     click.echo(submission.run_id)

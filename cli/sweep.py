@@ -138,7 +138,7 @@ def show_sweep(
             session, recipes, axis=axis, metric=metric, uses=uses, interval=output.interval, refused=refused
         )
     output.show(document(found))
-    output.draw(found)
+    output.draw("sweep", found)
     if refused:
         click.echo(f"smoothvote: {len(refused)} of {len(recipes)} runs were refused", err=True)
         raise SystemExit(FAILED)

@@ -43,6 +43,19 @@ def plots_of(of: Of) -> list[Plot]:
     return [plot for plot in PLOTS.values() if plot.of == of]
 
 
+def plot_of(of: Of, flag: str) -> Plot:
+    """The plot of a kind of finding that this flag asks for.
+
+    Raises:
+        WrongUse: if there is none; the message names the flags there are.
+    """
+    known = {plot.flag: plot for plot in plots_of(of)}
+    if flag not in known:
+        kind = "certificates" if of.startswith("certified") else "votes"
+        raise WrongUse(f"--{flag}: {kind} have no such plot; they have {', '.join(f'--{name}' for name in known)}")
+    return known[flag]
+
+
 def check_plot_file(file: Path, flag: str = "plot") -> None:
     """Checks before the work, not after it, that a picture can be written there.
 

@@ -1,0 +1,169 @@
+"""The command that certifies: counts of noisy copies, and the label and radius that follow from them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.choice import Choice
+from cli.dataset import dataset_flags, describe, find_dataset
+from cli.flags import Numbers, axis_of, find_perturbation, recipe_flags, recipe_from
+from cli.look import show_report
+from cli.output import Output, output_flags
+from cli.queue import reach, record_and_send
+from db.errors import WrongUse
+from db.recipe import DEFAULT_PERTURBATION, UNSMOOTHED, Recipe
+from report.certificate import ALPHA
+
+#: Copies that select the label, and that estimate its probability, if nobody says how many.
+N0, N = 100, 1000
+#: Options of a recipe that a certificate does not have: its perturbation is Gaussian noise, its levels are --sigma.
+LEFT_OUT = ("perturbation", "levels", "preset", "option", "attacker", "target", "steps", "restarts", "step_size", "budget", "attack_model")  # fmt: skip
+#: What `run` says otherwise of these options.
+OTHERWISE = {
+    "smoother": click.Option(["--smoother"], metavar="NAME[:FILE]", help=f"What each copy passes before the model; `smoothvote list` names all.  [default: {UNSMOOTHED}]"),
+    "job_size": click.Option(["--job-size"], type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: as many as make 1,000 views]"),
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("images", required=False)
+@click.option(
+    "--sigma",
+    type=Numbers(),
+    default="0.25",
+    show_default=True,
+    metavar="S,S,…",
+    help="Noise levels, above 0: standard deviations of the model's input in [0, 1].",
+)
+@click.option(
+    "--n0", type=click.IntRange(min=1), default=N0, show_default=True, metavar="N", help="Copies that select the label."
+)
+@click.option(
+    "--n",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Copies that estimate its probability; more later adds to those that are there.  [default: {N}]",
+)
+@click.option(
+    "--alpha",
+    type=float,
+    metavar="A",
+    help=f"The probability with which each certificate may be wrong.  [default: {ALPHA}]",
+)
+@click.option("--denoiser", metavar="FILE", help="Denoise each copy first: the same as --smoother denoiser:FILE.")
+@recipe_flags
+@dataset_flags
+@click.option("--workers", type=click.IntRange(0, 256), default=1, show_default=True, help="As for `run`.")
+@click.option("--submit", "only_submit", is_flag=True, help="Submit to workers elsewhere, and print the run's id.")
+@click.option(
+    "--from-tsv",
+    multiple=True,
+    metavar="SIGMA=FILE",
+    help="Report result files of the reference implementation instead of IMAGES.",
+)
+@click.option(
+    "--beside", multiple=True, metavar="RUN", help="With --from-tsv: a certified run to report beside the files."
+)
+@output_flags("certified")
+def certify(images: str | None, from_tsv: tuple[str, ...], beside: tuple[str, ...], output: Output,
+            n: int | None, alpha: float | None, **flags: Any) -> None:  # fmt: skip
+    """Certify IMAGES: the label of each under noise, and an L2 radius within which no change of the image alters it.
+
+    This is randomized smoothing (Cohen et al., 2019). The model labels --n0 + --n noisy copies of each image, and the
+    record keeps the counts: `report` answers for any α and any smaller n without computing an image again.
+    """
+    if from_tsv:
+        if images is not None:
+            raise WrongUse("give IMAGES to certify, or --from-tsv to report result files, not both")
+        show_files(from_tsv, beside, output, Choice(alpha, n))
+        return
+    if beside:
+        raise WrongUse("--beside goes with --from-tsv; to set two runs side by side use `smoothvote compare RUN RUN`")
+    if images is None:
+        raise WrongUse("name the IMAGES to certify; or with --from-tsv SIGMA=FILE, result files to report")
+    certify_images(images, output, N if n is None else n, ALPHA if alpha is None else alpha, **flags)
+
+
+certify.params = [
+    OTHERWISE.get(param.name or "", param) for param in certify.params if param.name not in LEFT_OUT
+]  # fmt: skip
+
+
+def certify_images(images: str, output: Output, n: int, alpha: float, *, labels: str | None, limit: int | None,
+                   job_size: int | None, name: str | None, dry_run: bool, workers: int, only_submit: bool,
+                   **flags: Any) -> None:  # fmt: skip
+    """Records the run, and, unless it is only submitted, waits for it and prints its report.
+
+    Raises:
+        WrongUse: before anything is recorded, for flags of which no certificate can come.
+    """
+    from db.settings import load_settings
+    from producer.run import run_here
+    from report.certificate import check_copies
+
+    check_copies(n, alpha)
+    settings, recipe = load_settings(), certificate_from(**flags)
+    queue = reach(settings) if only_submit and not dry_run else None
+    dataset = find_dataset(images, recipe, settings, labels, limit)
+    if dry_run:
+        describe(recipe, dataset, name, job_size, n=n)
+    elif queue:
+        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, n=n)
+    else:
+        run_id = run_here(
+            settings, recipe, dataset, name=name, job_size=job_size, n=n, workers=workers, axis=axis_of(recipe)
+        )
+        show_report(run_id, output, Choice(alpha, n))
+
+
+def certificate_from(
+    *, sigma: tuple[float, ...], n0: int, denoiser: str | None, smoother: str | None, **given: Any
+) -> Recipe:
+    """The recipe of a certificate that the flags describe.
+
+    Raises:
+        WrongUse: as ``recipe_from``; for a σ that is out of range or given twice; or for a denoiser beside another smoother.
+    """
+    if denoiser and smoother:
+        raise WrongUse(f"--denoiser {denoiser}: --smoother {smoother} is given, too; leave one of them out")
+    highest = find_perturbation(DEFAULT_PERTURBATION).limits[1]
+    if not all(0 < level <= highest for level in sigma):
+        written = ",".join(f"{level:g}" for level in sigma)
+        raise WrongUse(f"--sigma {written}: each noise level must be above 0, and at most {highest:g}")
+    if len(set(sigma)) < len(sigma):
+        raise WrongUse("--sigma: the same noise level is given twice")
+    smoother = f"denoiser:{denoiser}" if denoiser else smoother or UNSMOOTHED
+    return recipe_from(preset=None, levels=sigma, selection=n0, smoother=smoother, **given)
+
+
+def show_files(named: tuple[str, ...], runs: tuple[str, ...], output: Output, choice: Choice) -> None:
+    """Prints the certificates in result files, and those of runs beside them.
+
+    Raises:
+        WrongUse: as ``read_tsv`` and ``read_certified``; or if a plot of several is asked for.
+    """
+    from db.runs import find_run
+    from db.session import connect, reading
+    from db.settings import load_settings
+    from report.certified import certified
+    from report.documents import certified as documents
+    from report.tsv import named_file, read_tsv
+
+    if runs and output.plots:
+        raise WrongUse("--plot draws one run or one set of result files: leave out --beside")
+    pairs = [named_file(one) for one in named]
+    files: dict[float, Path] = dict(pairs)
+    if len(files) < len(pairs):
+        raise WrongUse("--from-tsv: two files have the same σ; give one file for each")
+    found = read_tsv(files, alpha=choice.alpha, n=choice.n, interval=output.interval)
+    if not runs:
+        output.show(documents.document(found))
+        output.draw("certified", found)
+        return
+    beside = []
+    with reading(connect(load_settings())) as session:
+        for name in runs:
+            run = find_run(session, name)
+            beside.append(certified(session, run, **choice.of(run), interval=output.interval))
+    output.show(documents.beside([*beside, found]))
