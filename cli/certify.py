@@ -123,7 +123,7 @@ def certificate_from(
     """The recipe of a certificate that the flags describe.
 
     Raises:
-        WrongUse: as ``recipe_from``; for a σ that is out of range or given twice; or for a denoiser beside another smoother.
+        WrongUse: as ``recipe_from``; for a σ that is out of range or given twice; or for a denoiser beside a smoother.
     """
     if denoiser and smoother:
         raise WrongUse(f"--denoiser {denoiser}: --smoother {smoother} is given, too; leave one of them out")

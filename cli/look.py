@@ -8,6 +8,7 @@ import click
 from cli.choice import NO_CHOICE, Choice, choice_flags
 from cli.output import Output, output_flags
 from db.errors import INCOMPLETE
+from db.found import CHANGES, OUTCOMES
 from db.numbers import number
 from report.exports import EXPORTS
 from report.plots import Of
@@ -124,17 +125,17 @@ LINES = [export.name for export in EXPORTS.values() if export.text]
 @click.option("--level", type=Level(), help="Only at this level; fractions such as 4/255 are read.")
 @click.option(
     "--outcome",
-    type=click.Choice(["right", "wrong", "rejected", "unlabelled", "failed", "skipped", "saved", "lost"]),
-    help="What became of the image; saved: the vote is right where NS is wrong; lost: wrong or rejecting where NS is right.",
+    type=click.Choice([*OUTCOMES, "abstained", *CHANGES]),
+    help="What became of the image; saved: the vote is right where NS is wrong; lost: wrong or rejecting where NS is right. Certificates have abstained in place of rejected, saved and lost.",
 )
 @click.option("--class", "true_class", metavar="NAME|INDEX", help="Only of this true class.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @click.option(
     "--format", "form", type=click.Choice(["table", *LINES]), default="table", show_default=True, help="What to print."
 )
-def images(
-    run: str, level: float | None, outcome: str | None, true_class: str | None, limit: int | None, form: str
-) -> None:
+@choice_flags
+def images(run: str, level: float | None, outcome: str | None, true_class: str | None, limit: int | None, form: str,
+           choice: Choice) -> None:  # fmt: skip
     """List the images behind a rate of RUN: by level, outcome and true class."""
     import sys
 
@@ -142,20 +143,28 @@ def images(
     from db.runs import find_run
     from db.session import connect, reading
     from db.settings import load_settings
-    from report.documents.images import document
+    from report.certified_images import TYPES, certified_images
+    from report.documents import certified_images as certificates
+    from report.documents import images as votes
     from report.formats import as_text
     from report.images import LISTED, class_index, image_pages
     from report.rows import as_written, written_types
 
     with reading(connect(load_settings())) as session:
         found = find_run(session, run)
+        given = choice.of(found)
         label = None if true_class is None else class_index(found.recipe, true_class)
-        pages = image_pages(session, found, level=level, outcome=outcome, label=label, limit=limit)
+        wanted: dict[str, Any] = {"level": level, "outcome": outcome, "label": label, "limit": limit}
+        if found.recipe.certifies:
+            pages, document = certified_images(session, found, **given, **wanted), certificates.document
+            written, types = pages, TYPES
+        else:
+            pages, document = image_pages(session, found, **wanted), votes.document
+            written, types = as_written(pages, found.recipe), written_types(found.recipe, LISTED)
         if form == "table":
             click.echo(as_text(document(pages, found.axis, class_names(found.recipe)), screen=screen()))
         else:
-            types = written_types(found.recipe, LISTED)
-            EXPORTS[form].write(as_written(pages, found.recipe), types, sys.stdout.buffer)
+            EXPORTS[form].write(written, types, sys.stdout.buffer)
             sys.stdout.flush()
 
 
