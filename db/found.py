@@ -1,7 +1,19 @@
-"""What a job finds, to be stored: the predictions of a vote, the counts of a certificate, and failures."""
+"""What a job finds, to be stored: the predictions of a vote, the counts of a certificate, and failures.
+
+The names of outcomes are here, and db/outcome.py says in SQL what they mean: a command line lists them in its help
+before it imports SQLAlchemy.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
+
+#: The outcomes of an image at a level. An image whose outcome is one of the last two has no prediction.
+OUTCOMES = ("right", "wrong", "rejected", "unlabelled", "failed", "skipped")
+#: The outcomes of an image that has a failure instead of predictions.
+WITHOUT_PREDICTION = ("failed", "skipped")
+#: How the vote compares with the unsmoothed view ns. Saved: ns is wrong and the vote is right. Lost: ns is right, and
+#: the vote is wrong or rejects.
+CHANGES = ("saved", "lost")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """The outcome of an image at a level, and whether the vote saved or lost it, as SQL expressions.
 
-This module is the one definition of these words: the counts, the SQL views, the exports, the image lists and the pages
-use its expressions. A rejected vote is NULL, and a comparison with NULL is neither true nor false, so each condition
-names the NULL case itself.
+This module is the one definition of these words, which db/found.py lists: the counts, the SQL views, the exports, the
+image lists and the pages use its expressions. A rejected vote is NULL, and a comparison with NULL is neither true nor
+false, so each condition names the NULL case itself.
 """
 
 from typing import Any
@@ -10,14 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, and_, case, func, or_
 
 from db.tables import SKIPPED, Failure, Image, Prediction
-
-#: The outcomes of an image at a level. An image whose outcome is one of the last two has no prediction.
-OUTCOMES = ("right", "wrong", "rejected", "unlabelled", "failed", "skipped")
-#: The outcomes of an image that has a failure instead of predictions.
-WITHOUT_PREDICTION = ("failed", "skipped")
-#: How the vote compares with the unsmoothed view ns. Saved: ns is wrong and the vote is right. Lost: ns is right, and
-#: the vote is wrong or rejects.
-CHANGES = ("saved", "lost")
 
 
 class Judged:

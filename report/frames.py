@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from db.errors import WrongUse
-from db.outcome import OUTCOMES
+from db.found import OUTCOMES
 from report.exports import Page, page_of
 
 try:

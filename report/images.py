@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.classes import class_names
 from db.errors import WrongUse, plain
-from db.outcome import WITHOUT_PREDICTION
+from db.found import WITHOUT_PREDICTION
 from db.recipe import Recipe
 from db.runs import RunInfo
 from report.exports import Page

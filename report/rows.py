@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from db.classes import class_names
 from db.errors import WrongUse
-from db.outcome import CHANGES, OUTCOMES, WITHOUT_PREDICTION, Judged, without_prediction
+from db.found import CHANGES, OUTCOMES, WITHOUT_PREDICTION
+from db.outcome import Judged, without_prediction
 from db.recipe import Recipe
 from db.runs import RunInfo
 from db.tables import Failure, Image, Prediction

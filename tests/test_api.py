@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 import smoothvote
 from db import store
 from db.errors import WrongUse
-from report.rows import COLUMNS, OUTCOMES
+from db.found import OUTCOMES
+from report.rows import COLUMNS
 
 DOC = (Path(__file__).parent.parent / "docs" / "reference" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", DOC, re.S)

@@ -88,3 +88,19 @@ def test_an_axis_with_a_symbol_and_a_unit_is_written_with_both(engine: Engine, s
     )
     assert link  # the address holds the level exactly, though its text is shorter
     assert "ε = 0.0156863" in words(get(served, unescape(link[1])))
+
+
+def test_a_report_of_an_attack_has_attack_success_and_links_to_the_images_that_got_through(
+    engine: Engine, served: TestClient
+) -> None:
+    axis = Axis("ε", "attack size", parts=255, kind="attack")
+    recipe = RECIPE.model_copy(update={"perturbation": "fgsm", "levels": (0.0, 4 / 255)})
+    run = measured(engine, axis=axis, name="fgsm", recipe=recipe)
+    page = unescape(get(served, f"/runs/{run}"))
+    # At ε = 0 the vote gets one of four labelled images wrong, at 4/255 the one whose views say 7, 7, 9.
+    assert "Attack success 0.2500" in words(page)
+    assert "Attack success, thresholding" in words(page)
+    assert "accepted and wrong" in words(page)
+    success = page.partition("Attack success</th>")[2]
+    assert re.search(rf'href="/runs/{run}/images\?level=0[.\d]*&outcome=wrong"', success.partition("</tr>")[0])
+    assert "Attack success" not in words(get(served, f"/runs/{foggy(engine)}"))

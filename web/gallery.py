@@ -8,7 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Row, Select, and_, func, not_, select
 from sqlalchemy.orm import Session
 
-from db.outcome import WITHOUT_PREDICTION, Judged, without_prediction
+from db.found import WITHOUT_PREDICTION
+from db.outcome import Judged, without_prediction
 from db.runs import RunInfo
 from db.tables import Failure, Image, Prediction
 
@@ -57,6 +58,7 @@ BEHIND = MappingProxyType(
         "acc_maj": "right",
         "acc_maj_overall": "right",
         "reject_rate": "rejected",
+        "attack_success": "wrong",
         "coverage": "accepted",
         "unanimous_rate": "unanimous",
         "agree_ss": "agree_ss",
