@@ -106,6 +106,7 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
     settings, recipe = load_settings(), certificate_from(**flags)
     queue = reach(settings) if only_submit and not dry_run else None
     dataset = find_dataset(images, recipe, settings, labels, limit)
+    output.check("certified", labelled=bool(dataset.labelled))
     if dry_run:
         describe(recipe, dataset, name, job_size, n=n)
     elif queue:

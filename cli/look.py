@@ -33,7 +33,7 @@ def show_report(run: str, output: Output, choice: Choice = NO_CHOICE) -> None:
     Raises:
         WrongUse: if there is no such run, or for α, n or plots that it does not have.
     """
-    from db.runs import find_run
+    from db.runs import find_run, has_labels
     from db.session import connect, reading
     from db.settings import load_settings
     from report.certified import Certified, certified
@@ -47,7 +47,7 @@ def show_report(run: str, output: Output, choice: Choice = NO_CHOICE) -> None:
         info = find_run(session, run)
         given = choice.of(info)
         kind: Of = "certified" if info.recipe.certifies else "report"
-        output.check(kind)
+        output.check(kind, labelled=has_labels(session, info))
         if info.recipe.certifies:
             found = certified(session, info, **given, interval=output.interval)
             shown = certificates.document(found)
@@ -74,7 +74,7 @@ def compare(first: str, second: str, output: Output, choice: Choice) -> None:
     Both must have votes, or both certificates. FIRST and SECOND are ids, beginnings of them, or names. Ends with 3
     while one of them is incomplete.
     """
-    from db.runs import find_run
+    from db.runs import find_run, has_labels
     from db.session import connect, reading
     from db.settings import load_settings
     from report.certified_comparison import CertifiedComparison, compare_certified
@@ -89,7 +89,7 @@ def compare(first: str, second: str, output: Output, choice: Choice) -> None:
         given = choice.of(*runs)
         certify = any(run.recipe.certifies for run in runs)
         kind: Of = "certified-comparison" if certify else "comparison"
-        output.check(kind)
+        output.check(kind, labelled=has_labels(session, runs[0]))
         if certify:
             found = compare_certified(session, *runs, **given, interval=output.interval)
             shown = certificates.document(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from db.errors import WrongUse
 from report.formats import FORMATS, as_text
 from report.plots import Of, Plot, check_plot_file, plot_of, plots_of
 from report.screen import screen
@@ -38,14 +39,22 @@ class Output:
         """Prints a document."""
         click.echo(as_text(document, self.form, screen=screen(), detail=self.detail))
 
-    def check(self, of: Of) -> None:
-        """Checks that what is about to be found has the plots that were asked for.
+    def check(self, of: Of, *, labelled: bool) -> None:
+        """Checks before the work that what is about to be found has the plots that were asked for.
+
+        Args:
+            of: what is about to be found.
+            labelled: whether any image has a label.
 
         Raises:
-            WrongUse: naming the flag of a plot that it does not have.
+            WrongUse: naming the flag of a plot that it does not have, or that takes labels.
         """
         for flag in self.plots:
-            plot_of(of, flag)
+            if plot_of(of, flag).needs_labels and not labelled:
+                raise WrongUse(
+                    f"--{flag}: no image has a label, so there is no accuracy to draw; leave it out, or submit the "
+                    "images with --labels FILE"
+                )
 
     def draw(self, of: Of, found: Any) -> None:
         """Draws the plots of what was found."""

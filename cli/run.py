@@ -35,6 +35,7 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     settings, recipe = load_settings(), recipe_from(**flags)
     job_size = job_size_of(recipe, job_size)
     dataset = find_dataset(images, recipe, settings, labels, limit)
+    output.check("report", labelled=bool(dataset.labelled))
     if dry_run:
         describe(recipe, dataset, name, job_size)
         return

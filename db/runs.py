@@ -11,7 +11,7 @@ from db.axis import NOISE, Axis
 from db.errors import WrongUse
 from db.outcome import count_of
 from db.recipe import Recipe, make_recipe
-from db.tables import SKIPPED, Dataset, Failure, Job, Run
+from db.tables import SKIPPED, Dataset, Failure, Image, Job, Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,12 @@ def list_runs(
 def count_runs(session: Session) -> int:
     """The number of recorded runs."""
     return session.scalars(select(func.count()).select_from(Run)).one()
+
+
+def has_labels(session: Session, run: RunInfo) -> bool:
+    """Whether any image of the run's dataset has a label."""
+    labelled = select(Image.id).where(Image.dataset_id == run.dataset_id, Image.label.is_not(None))
+    return session.scalar(labelled.limit(1)) is not None
 
 
 def progress(session: Session, run: RunInfo) -> Progress:

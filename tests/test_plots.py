@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from rows import RECIPE, finish_all, record
 from sqlalchemy import Engine
@@ -74,6 +75,35 @@ def test_a_run_without_labels_has_no_risk_to_draw(engine: Engine, tmp_path: Path
     with reading(engine) as session, pytest.raises(WrongUse, match=r"no image of run .* has a label"):
         PLOTS["risk_coverage"].draw(report(session, find_run(session, run_id)), tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_plot_of_accuracy_is_refused_before_any_work_where_no_image_has_a_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMOOTHVOTE_DATABASE_URL", f"sqlite:///{tmp_path / 'record.db'}")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"not read by producers")
+    said = (
+        "no image has a label, so there is no accuracy to draw; leave it out, or submit the images with --labels FILE"
+    )
+
+    def refused(*words: str) -> str:
+        done = CliRunner().invoke(front_door, list(words))
+        assert isinstance(done.exception, WrongUse)
+        assert done.stdout == ""
+        return str(done.exception)
+
+    model = ("--model", "efficientnet_lite0")
+    assert refused("run", "images", *model, "--risk-coverage", "a.png") == f"--risk-coverage: {said}"
+    assert refused("certify", "images", "--sigma", "0.5", *model, "--plot", "a.png") == f"--plot: {said}"
+    assert [file.name for file in tmp_path.iterdir()] == ["images"]  # nothing is recorded
+    engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}"))
+    upgrade(engine)
+    ids = [record(engine, [None], recipe=RECIPE.model_copy(update={"seed": seed})) for seed in (0, 1)]
+    engine.dispose()
+    assert refused("report", ids[0], "--risk-coverage", "a.png") == f"--risk-coverage: {said}"
+    assert refused("compare", *ids, "--robustness", "a.png") == f"--robustness: {said}"
 
 
 def test_the_horizontal_axis_is_that_of_the_run(engine: Engine, tmp_path: Path) -> None:

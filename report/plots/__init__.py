@@ -31,6 +31,8 @@ class Plot:
     flag: str
     #: What it shows, in the words of the flag's help.
     shows: str
+    #: Whether it shows accuracies or risks, which take images with labels.
+    needs_labels: bool = False
     #: Writes it to a file, whose name ends in one of SUFFIXES. May raise WrongUse.
     draw: Callable[[Any, Path], None]
 

@@ -88,5 +88,5 @@ def finish(axes: Any) -> None:
 
 
 MEMBER = Plot(
-    name="certified", of="certified", flag="plot", shows="certified accuracy against the radius", draw=draw
+    name="certified", of="certified", flag="plot", shows="certified accuracy against the radius", needs_labels=True, draw=draw
 )  # fmt: skip

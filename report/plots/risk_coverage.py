@@ -63,6 +63,7 @@ MEMBER = Plot(
     name="risk_coverage",
     of="report",
     flag=FLAG,
+    needs_labels=True,
     shows="risk against coverage, of the vote and of confidence thresholding",
     draw=draw,
 )

@@ -61,6 +61,7 @@ MEMBER = Plot(
     name="robustness",
     of="comparison",
     flag="robustness",
+    needs_labels=True,
     shows="the accuracy of both runs against the level",
     draw=draw,
 )
