@@ -4,8 +4,6 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Literal, NamedTuple
 
-import click
-
 from db.errors import SmoothvoteError, WrongUse
 from db.settings import PREFIX, Settings, load_settings
 
@@ -13,8 +11,6 @@ from db.settings import PREFIX, Settings, load_settings
 NO_TORCH = "PyTorch is not installed here, as on a machine that only submits and reports"
 #: What a queue's URL must look like.
 NO_URL = "must be redis://[:PASSWORD@]HOST:6379/0 or rediss://…; in a password write any of :/?#[]@ as a %-escape"
-
-COLOURS = {"ok": "green", "warn": "yellow", "wrong": "red", "skipped": "bright_black"}
 
 
 class Finding(NamedTuple):
@@ -74,8 +70,3 @@ def usable_settings() -> tuple[Settings, dict[str, str]]:
 def gigabytes(count: float) -> str:
     """A number of bytes, such as ``1.5 GB``."""
     return f"{count / 1e9:.1f} GB"
-
-
-def format_line(name: str, found: Finding) -> str:
-    """A finding as a line for the terminal, its state in colour; click drops the colour if there is no terminal."""
-    return f"{click.style(f'{found.state:<8}', fg=COLOURS[found.state])}{name:<12}{found.detail}"

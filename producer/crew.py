@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,7 @@ class Crew:
         try:
             if why := self._refused.get(key):
                 raise Refusal(why)
+            loading = "loading PyTorch" if self._count and not self._dispatcher else ""
             dispatcher = self._start()
 
             def look(state: Progress) -> None:
@@ -124,7 +126,7 @@ class Crew:
                     self._able.add(key)
                 dispatcher.send([run_id, *self._ahead(run_id)])
 
-            state = watch(self._engine, run, each_look=look)
+            state = watch(self._engine, run, each_look=look, waiting=loading)
         except Refusal as error:
             self._refused[key] = str(error)
             self._drop(submission)
@@ -162,7 +164,11 @@ class Crew:
             self._release(worker=None if settings.embedded_database else self._ours)
         self._dispatcher = Dispatcher(self._engine, Broker(settings), settings)
         if self._count:
-            click.echo(f"starting {self._count} worker process(es); PyTorch takes some seconds to load", err=True)
+            if not sys.stderr.isatty():  # on a terminal the bar says so
+                plural = "es" * (self._count > 1)
+                click.echo(
+                    f"starting {self._count} worker process{plural}; PyTorch takes some seconds to load", err=True
+                )
             self._workers = Workers(
                 self._folder, settings.broker, processes=self._count, name=self._name, grace=settings.grace
             )

@@ -37,16 +37,19 @@ class RateColumn(ProgressColumn):
 
 
 class Display:
-    """The progress of a run on stderr: its images, and for a certificate their copies."""
+    """The progress of a run on stderr: its images, and for a certificate their copies. The bar is gone at the end."""
 
-    def __init__(self, run: runs.RunInfo) -> None:
+    def __init__(self, run: runs.RunInfo, waiting: str) -> None:
         console = Console(stderr=True)
         columns = (
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"), RateColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[failed]} failed{task.fields[note]}", markup=False),
         )  # fmt: skip
-        self.bar = Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60)
+        self.bar = Progress(
+            *columns, console=console, disable=not console.is_terminal, transient=True, speed_estimate_period=60
+        )
+        self._waiting = waiting
         # An image may have a hundred thousand copies, which many workers share.
         self._unit = "copies" if run.recipe.certifies else "images"
         self._task = self.bar.add_task(run.name, total=run.expected * run.copies, failed=0, note="", unit=self._unit)
@@ -61,9 +64,10 @@ class Display:
         """Moves the bar; where there is none, prints a line if it is time for one."""
         note = f" · {state.refused_by}: {state.note}" if state.note else ""
         done, total = state.done_copies, state.expected * state.copies
-        self.bar.update(self._task, completed=done, total=total, failed=state.failed, note=note)
         if self._at_first is None:
             self._at_first = done
+        waiting = f" · {self._waiting}" if self._waiting and done == self._at_first else ""
+        self.bar.update(self._task, completed=done, total=total, failed=state.failed, note=note or waiting)
         elapsed = time.monotonic() - self._began
         if self.bar.disable and elapsed >= self._next_line:
             new = done - self._at_first
@@ -73,7 +77,7 @@ class Display:
             self._next_line += LINE
 
 
-def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progress:
+def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look, waiting: str = "") -> runs.Progress:
     """Shows the run's progress on stderr until it is complete or cancelled.
 
     An outage of the database is waited out. The counts of a complete run are stored for its reports.
@@ -82,6 +86,7 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
         engine: the database.
         run: the run.
         each_look: called with the progress at every look at which the run is not complete.
+        waiting: what the bar says until something is done.
 
     Returns:
         The progress at the last look.
@@ -91,7 +96,7 @@ def watch(engine: Engine, run: runs.RunInfo, *, each_look: Look) -> runs.Progres
         with reading(engine) as session:
             return runs.progress(session, run)
 
-    display, told = Display(run), ""
+    display, told = Display(run, waiting), ""
     with display.bar:
         while True:
             state = outlast(look, display.say)

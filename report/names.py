@@ -86,16 +86,15 @@ def method(recipe: Recipe) -> str:
 
 def legend(report: Report) -> str:
     """What the columns of the report's rates mean."""
-    interval = f"Rates have {CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} intervals."
+    interval = f"{CONFIDENCE:.0%} {INTERVAL_NAMES[report.interval]} intervals."
     if not report.labelled:
         return (
             "Three views of an image: without smoothing (NS), smoothed once (SS), twice (DS). Reject: no two views agree. "
             f"All agree: all three do. {interval}"
         )
     return (
-        "NS, SS, DS: right unsmoothed, smoothed once, twice. Maj: majority vote. Acc Maj: share right of the "
-        "images the vote accepts. Acc Maj overall: share right of all images, a reject counts as wrong. "
-        f"{interval}"
+        "NS, SS, DS: right unsmoothed, smoothed once, twice. Acc Maj: right of what the majority vote accepts; overall: "
+        f"of all, a reject is wrong. {interval}"
     )
 
 

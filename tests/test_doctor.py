@@ -20,13 +20,15 @@ import producer.doctor
 import worker.doctor
 from db.checkup import NO_TORCH, Check, Finding, examine
 from db.message import without_secrets
+from db.registry import Family
 from db.session import current_revision, open_engine, reading
 from db.settings import Settings
 from db.tables import REVISION, Dataset
 from smoothvote import front_door
 
 ALL = {check.name: check for check in (*db.doctor.CHECKS, *producer.doctor.CHECKS, *worker.doctor.CHECKS)}
-CHECKED = ["settings", "database", "migrations", "disk", "image_root", "broker", "weights", "device"]
+CHECKED = ["settings", "database", "migrations", "disk", "image_root", "broker"]
+CHECKED += ["perturbations", "smoothers", "weights", "device"]
 
 
 def look(name: str, **given: object) -> Finding:
@@ -216,8 +218,31 @@ def test_an_unexpected_error_is_one_line_too() -> None:
 
 def test_without_torch_the_checks_of_a_worker_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # what Python takes for "not installed"
-    for check in (*worker.doctor.CHECKS, *producer.doctor.SLOW):
+    for check in (*worker.doctor.MACHINE, *producer.doctor.SLOW):
         assert examine(check, Settings()) == ("skipped", NO_TORCH)
+
+
+def test_perturbations_and_smoothers_are_named_also_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    state, detail = look("perturbations")
+    assert state == "ok"
+    assert {"gaussian", "pgd-linf", "fog"} <= set(detail.split(", "))
+    state, detail = look("smoothers")
+    assert state == "ok"
+    assert {"gaussian", "median", "denoiser"} <= set(detail.split(", "))
+
+
+def test_a_member_that_cannot_be_imported_is_wrong_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_family").mkdir()
+    (tmp_path / "broken_family" / "__init__.py").touch()
+    (tmp_path / "broken_family" / "mine.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert worker.doctor.check_family(Family("broken_family", "smoother")) == (
+        "wrong",
+        "a smoother's file cannot be imported: No module named 'no_such_package'; mend it or remove it",
+    )
 
 
 def test_a_device_that_is_not_there_is_wrong() -> None:
@@ -300,9 +325,9 @@ def call(*words: str) -> Result:
 def test_where_nothing_is_set_up_nothing_is_wrong_and_one_image_goes_the_whole_way(tmp_path: Path) -> None:
     said = smoothvote("doctor", cwd=tmp_path).stdout.splitlines()
     assert [line.split()[1] for line in said] == [*CHECKED, "image"]
-    assert {line[20] for line in said} != {" "}
-    assert {line[7] + line[19] for line in said} == {"  "}
-    assert said[-1].startswith("ok      image       1 image predicted in ")
+    assert " " not in {line[23] for line in said}
+    assert {line[7] + line[22] for line in said} == {"  "}
+    assert said[-1].startswith("ok      image          1 image predicted in ")
     assert "\x1b" not in "".join(said)
     assert list(tmp_path.iterdir()) == []
 

