@@ -1,5 +1,10 @@
 """Watching a run: what is said where stderr is no terminal, and when the watch ends."""
 
+import os
+import pty
+import sys
+from contextlib import suppress
+
 import pytest
 from rows import CERTIFICATE, claimed, finish_all, jobs, record
 from sqlalchemy import Engine
@@ -60,6 +65,33 @@ def test_the_progress_of_a_certificate_is_in_copies_and_follows_when_more_are_as
     lines = [line.split(", ") for line in capsys.readouterr().err.splitlines()]
     assert [line[0] for line in lines] == ["0 of 220 copies", "220 of 420 copies", "420 of 420 copies"]
     assert lines[-1][1].endswith(" copies/s")
+
+
+def test_on_a_terminal_the_bar_says_what_it_waits_for_and_leaves_no_line(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = record(engine, [1] * 5)
+    with reading(engine) as session:
+        run = find_run(session, run_id)
+    master, slave = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    looks = iter(range(30))  # 0.3 s, in which the bar is drawn at least once
+    said = b""
+    with open(slave, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", terminal)
+        watch(
+            engine,
+            run,
+            each_look=lambda _: None if next(looks, None) is not None else finish_all(engine, run_id),
+            waiting="loading PyTorch",
+        )
+        os.set_blocking(master, False)
+        with suppress(BlockingIOError):
+            while part := os.read(master, 65536):
+                said += part
+    os.close(master)
+    assert "0 failed · loading PyTorch".encode() in said
+    assert said.count(b"\n") == said.count(b"\x1b[1A") == 1
 
 
 def test_a_cancelled_run_ends_the_watch(engine: Engine) -> None:
