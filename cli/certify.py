@@ -68,10 +68,11 @@ OTHERWISE = {
 @output_flags("certified")
 def certify(images: str | None, from_tsv: tuple[str, ...], beside: tuple[str, ...], output: Output,
             n: int | None, alpha: float | None, **flags: Any) -> None:  # fmt: skip
-    """Certify IMAGES: the label of each under noise, and an L2 radius within which no change of the image alters it.
+    """Certify IMAGES: a label and a radius for each, or neither.
 
-    This is randomized smoothing (Cohen et al., 2019). The model labels --n0 + --n noisy copies of each image, and the
-    record keeps the counts: `report` answers for any α and any smaller n without computing an image again.
+    The label is the model's most frequent one under noise, and no change of L2 length below the radius alters it. This
+    is randomized smoothing (Cohen et al., 2019). The model labels --n0 + --n noisy copies of each image, and the record
+    keeps the counts: `report` answers for any α and any smaller n without computing an image again.
     """
     if from_tsv:
         if images is not None:

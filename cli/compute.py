@@ -53,7 +53,10 @@ def worker(device: str | None, engine: str | None, processes: int, batch_size: i
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
 )
 def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> None:
-    """The vote on single IMAGES, without queue or database: each view's label and confidence at each level."""
+    """Take the vote on single IMAGES, without queue or database.
+
+    Prints each view's label and confidence at each level, and the vote.
+    """
     from worker.parent import require_torch
 
     require_torch()
@@ -95,7 +98,9 @@ def classify(images: tuple[str, ...], device: str, form: str, **flags: Any) -> N
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="A .png.  [default: IMAGE's name.smoothvote.png]"
 )
 def show(image: str, run: str, output: Path | None) -> None:
-    """One IMAGE of a run, whole: what the model saw at each level, what it said, and the vote, as a sheet.
+    """Draw one IMAGE of a run: its views, their labels, the vote.
+
+    The sheet shows what the model saw at each level, and what it said.
 
     IMAGE is its path in the dataset, or the end of it. The labels are the stored ones; nothing is predicted again.
     """

@@ -25,7 +25,10 @@ workers_flag = click.option(
 )
 @workers_flag
 def demo(plot: Path, workers: int) -> None:
-    """Measure the bundled model on 20 photographs, at four noise levels. It needs no server and no network."""
+    """Measure the bundled model on 20 photographs.
+
+    It measures four noise levels, prints the report and draws it. It needs no server and no network.
+    """
     from db.recipe import BUNDLED_MODEL, make_recipe
     from db.settings import load_settings
     from producer.demo import demo_dataset
@@ -49,7 +52,10 @@ def demo(plot: Path, workers: int) -> None:
 def reproduce(
     images: str, model: str | None, weights: str | None, labels: str | None, limit: int | None, workers: int
 ) -> None:
-    """Measure IMAGES as the article did, and print its table: ours, the published, and the difference of each cell."""
+    """Measure IMAGES as the article did, and print its table.
+
+    Each cell has our value, the published one and the difference.
+    """
     from db.runs import find_run
     from db.session import connect, reading
     from db.settings import load_settings

@@ -49,10 +49,11 @@ if TYPE_CHECKING:
 def train_denoiser(
     images: str, output: Path, sigma: float, steps: int, layers: int, channels: int, limit: int, seed: int, device: str
 ) -> None:
-    """Train a small denoiser (a DnCNN) on crops of IMAGES, in minutes on two cores.
+    """Train a small denoiser (a DnCNN) on crops of IMAGES.
 
-    It learns Gaussian noise of every level up to --sigma, and is measured at this one, on images that it has not seen:
-    the peak signal-to-noise ratio of noisy and of denoised crops. Then: smoothvote run IMAGES --smoother denoiser:FILE
+    That takes minutes on two cores. It learns Gaussian noise of every level up to --sigma, and is measured at this one,
+    on images that it has not seen: the peak signal-to-noise ratio of noisy and of denoised crops. Then: smoothvote run
+    IMAGES --smoother denoiser:FILE
     """
     from worker.parent import require_torch
 

@@ -18,10 +18,11 @@ STATE, NAME = 8, 15
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
 )
 def doctor(quick: bool, form: str) -> None:
-    """Check this machine and its settings. Ends with 1 if something is wrong, and says what to do.
+    """Check this machine and its settings.
 
-    Checks the settings, database, migrations, disk, image root, queue, weights and device, and names the perturbations
-    and smoothers. Last, one photograph goes from `run` to its report in a temporary folder; nothing of it is kept.
+    Ends with 1 if something is wrong, and says what to do. Checks the settings, database, migrations, disk, image root,
+    queue, weights and device, and names the perturbations and smoothers. Last, one photograph goes from `run` to its
+    report in a temporary folder; nothing of it is kept.
     """
     import json
 

@@ -20,9 +20,9 @@ KINDS = {"noise": "noise", "corruption": "corruptions of ImageNet-C", "attack": 
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
 )
 def list_members(form: str) -> None:
-    """List the perturbations, the smoothers, and where models and datasets can come from.
+    """List perturbations, smoothers, and sources of models and data.
 
-    Each perturbation with what its levels measure and the levels of a run that names none.
+    Each perturbation is listed with what its levels measure, and with the levels of a run that names none.
     """
     found = {"perturbations": _perturbations(), "smoothers": _smoothers(), "models": _models(), "datasets": _datasets()}
     if form == "json":

@@ -20,7 +20,9 @@ from report.screen import screen
 @output_flags("report", "certified")
 @choice_flags
 def report(run: str, output: Output, choice: Choice) -> None:
-    """What RUN found at each level, and the answer in words: whether the vote pays, or what is certified.
+    """Say what RUN found: the answer in words, and its rates.
+
+    The answer is whether the vote pays, or what is certified; the rates are of each level.
 
     RUN is an id, the beginning of one, a name, or `latest`. Ends with 3 while the run is incomplete.
     """
@@ -136,7 +138,10 @@ LINES = [export.name for export in EXPORTS.values() if export.text]
 @choice_flags
 def images(run: str, level: float | None, outcome: str | None, true_class: str | None, limit: int | None, form: str,
            choice: Choice) -> None:  # fmt: skip
-    """List the images behind a rate of RUN: by level, outcome and true class."""
+    """List the images behind a rate of RUN.
+
+    A rate is that of a level, an outcome, a true class, or of several of these together.
+    """
     import sys
 
     from db.classes import class_names
@@ -186,8 +191,9 @@ def images(run: str, level: float | None, outcome: str | None, true_class: str |
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Instead of stdout.")
 @choice_flags
 def export(run: str, what: Any, form: str | None, output: Path | None, choice: Choice) -> None:
-    """Write RUN for other programs: what was found for each image, or the report's figures.
+    """Write RUN for other programs.
 
+    Writes what was found for each image, or the report's figures.
     docs/reference/python.md has the columns. A file appears when it is whole. Ends with 3 while RUN is incomplete.
     """
     import sys
@@ -241,7 +247,7 @@ def runs(as_json: bool) -> None:
 @click.argument("run", default="latest")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def status(run: str, as_json: bool) -> None:
-    """How far RUN has come, and what its jobs wait for."""
+    """Say how far RUN has come, and what its jobs wait for."""
     import json
     from dataclasses import asdict
 

@@ -24,7 +24,9 @@ from cli.output import Output, output_flags
 @output_flags("report")
 def run(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
         workers: int, output: Output, **flags: Any) -> None:  # fmt: skip
-    """Measure IMAGES on this machine: submit, work, watch and report in one command. It needs no server.
+    """Measure IMAGES on this machine, from submitting to the report.
+
+    It submits, works, watches and reports in one command, and needs no server.
 
     IMAGES is a folder of class folders, a flat folder, a .csv or .jsonl manifest (file_name,label), or a URL of these.
     The same command again resumes. Ctrl-C loses nothing.

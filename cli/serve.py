@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     help="Readers must give it. Better set the variable: other users of this machine can see command lines.",
 )
 def serve(host: str, port: int, token: str | None) -> None:
-    """Look at runs in a browser: reports, curves, images and their views, live progress. The pages change nothing.
+    """Look at runs in a browser.
+
+    The pages have reports, curves, images with their views, and live progress. They change nothing.
 
     Only this machine can open the pages, unless you give another --host, which needs a token. Pictures need the images
     on this machine: thumbnails need Pillow, and the views that the model saw need torch. Everything else needs neither.

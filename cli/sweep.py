@@ -43,7 +43,7 @@ VARIED = {
 def sweep(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
           workers: int, only_submit: bool, metric: str | None, output: Output,
           model: tuple[str, ...], perturbation: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
-    """Measure IMAGES with many recipes: models by perturbations by kernels.
+    """Measure IMAGES with many models, perturbations and kernels.
 
     Each --model with each --perturbation, --kernel-size and --kernel-sigma is a run; then one table shows them all,
     with the best of each level marked. The same command again resumes, does nothing twice, and shows the table. It ends

@@ -128,6 +128,14 @@ def test_help_names_every_verb(call: Call) -> None:
         assert f"  {verb} " in out
 
 
+def test_the_list_of_commands_has_a_line_for_each_on_80_columns(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = call("--help")[1]
+    listed = [line.split()[0] for line in out.partition("\nMeasure:")[2].splitlines() if line.startswith("  ")]
+    assert set(smoothvote.front_door.commands) == set(listed) - {"Begin"}
+    assert "..." not in out.partition("\nMeasure:")[2]
+
+
 @pytest.mark.parametrize("verb", sorted(smoothvote.front_door.commands))
 def test_every_verb_and_flag_has_help(call: Call, verb: str) -> None:
     code, out, _ = call(verb, "--help")
