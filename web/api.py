@@ -6,8 +6,10 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from db.runs import Progress, RunInfo, count_runs, find_run, list_runs, progress
+from report.certified_data import to_json as certified_json
 from report.data import to_json
 from web.asked import PageNumber, RunName, TheRecord
+from web.certified import Alpha, Copies, counted
 from web.render import state
 
 routes = APIRouter(prefix="/api")
@@ -28,11 +30,14 @@ def runs(record: TheRecord, number: PageNumber = 1) -> JSONResponse:
 
 
 @routes.get("/runs/{run}")
-def run(record: TheRecord, run: RunName) -> JSONResponse:
-    """A run's report, as `smoothvote report --format json` prints it."""
+def run(record: TheRecord, run: RunName, alpha: Alpha = None, n: Copies = None) -> JSONResponse:
+    """A run's report, as `smoothvote report --format json` prints it. α and n are for one of certificates."""
     with record.reading() as session:
         found = find_run(session, run)
-        return JSONResponse(to_json(record.report(session, found, progress(session, found))))
+        so_far = progress(session, found)
+        if found.recipe.certifies:
+            return JSONResponse(certified_json(counted(record, session, found, so_far, alpha, n)))
+        return JSONResponse(to_json(record.report(session, found, so_far)))
 
 
 @routes.get("/runs/{run}/progress")
@@ -58,5 +63,7 @@ def progress_json(run: RunInfo, so_far: Progress) -> dict[str, Any]:
         "done": so_far.done,
         "failed": so_far.failed,
         "skipped": so_far.skipped,
+        "copies": so_far.copies,
+        "done_copies": so_far.done_copies,
         "waits_for": so_far.note,
     }

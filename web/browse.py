@@ -4,11 +4,13 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from db.classes import class_names
 from db.errors import WrongUse
 from db.runs import RunInfo, find_run, progress
+from report.kind import require_votes
 from report.names import TITLES
 from report.stats import rate
 from report.story import story
@@ -38,7 +40,7 @@ def images(request: Request, record: TheRecord, run: RunName, asked: Annotated[G
     """The images that a number counts, one page at a time."""
     one_of("outcome", asked.outcome, {**SELECTIONS, **FAILURES})
     with record.reading() as session:
-        found = find_run(session, run)
+        found = _of_votes(session, run)
         wanted = _wanted(found, asked)
         shown = tiles(session, found, wanted, after=asked.after, limit=PAGE + 1)
         so_far = progress(session, found)
@@ -66,6 +68,17 @@ def images(request: Request, record: TheRecord, run: RunName, asked: Annotated[G
         complete=so_far.complete,
         no_pictures=None if request.app.state.draw else NO_PILLOW,
     )
+
+
+def _of_votes(session: Session, name: str) -> RunInfo:
+    """The run of votes that has this name.
+
+    Raises:
+        WrongUse: if there is none, or it has certificates.
+    """
+    found = find_run(session, name)
+    require_votes(found, f"`smoothvote images {found.id}` lists its images")
+    return found
 
 
 def _wanted(run: RunInfo, asked: GalleryAsked) -> Wanted:
@@ -118,7 +131,7 @@ def classes(
     order = sort or "acc_maj_overall"
     one_of("sort", order, ORDERS)
     with record.reading() as session:
-        found = find_run(session, run)
+        found = _of_votes(session, run)
         level = level_of(found, level)
         so_far = progress(session, found)
         table = record.once(("classes", found.id, level), lambda: class_table(session, found, level), so_far)

@@ -113,16 +113,16 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
     """
     axis = series[0].report.run.axis
     values = sorted({level.value for one in series for level in one.report.levels})
-    x = _scale(values[0], values[-1], LEFT + 36, WIDTH - RIGHT - 36)
+    x = scale(values[0], values[-1], LEFT + 36, WIDTH - RIGHT - 36)
     nearest = min((x(high) - x(low) for low, high in pairwise(values)), default=100)
     step = min(9.0, nearest / (len(series) + 1))
     top = _top(series)
-    y = _scale(0, top, HEIGHT - BOTTOM, TOP)
+    y = scale(0, top, HEIGHT - BOTTOM, TOP)
     lines = []
     for number, one in enumerate(series):
         shift = (number - (len(series) - 1) / 2) * step
         points = [
-            _point(
+            point_at(
                 x(level.value) + shift,
                 y,
                 rate,
@@ -140,7 +140,7 @@ def rates_chart(key: str, title: str, series: Sequence[Series], *, y_title: str)
         x_title=axis.label,
         y_title=y_title,
         x_ticks=_x_ticks(x, values, axis),
-        y_ticks=_y_ticks(y, top),
+        y_ticks=y_ticks(y, top),
         lines=lines,
     )
 
@@ -167,8 +167,8 @@ def risk_chart(level: Level, axis: Axis, href: Callable[[str], str]) -> Chart | 
     risks = [risk for curve in (level.curve_vote, level.curve_confidence) for _, risk in curve]
     rates = [rate for point in level.operating_points for rate in (point.accuracy, point.thresholding) if rate]
     top = min(1.0, int(max([*risks, *(1 - rate.low for rate in rates)]) * 10 + 1) / 10)
-    x = _scale(0, 1, LEFT, WIDTH - RIGHT)
-    y = _scale(0, top, HEIGHT - BOTTOM, TOP)
+    x = scale(0, 1, LEFT, WIDTH - RIGHT)
+    y = scale(0, top, HEIGHT - BOTTOM, TOP)
     curves = (
         ("thresholding", "confidence thresholding", level.curve_confidence, "plus"),
         ("vote", "the vote", level.curve_vote, "diamond"),
@@ -179,7 +179,7 @@ def risk_chart(level: Level, axis: Axis, href: Callable[[str], str]) -> Chart | 
         x_title="coverage: share of images accepted",
         y_title="risk: share of the accepted that is wrong",
         x_ticks=[(x(tenth / 5), f"{tenth / 5:g}") for tenth in range(6)],
-        y_ticks=_y_ticks(y, top),
+        y_ticks=y_ticks(y, top),
         lines=[
             Line(
                 key=key,
@@ -215,7 +215,7 @@ def _operating_points(
         else:
             # Its coverage is the vote's. Nine units apart, neither hides the other.
             said, target, place = f"Confidence thresholding, as many accepted: {where}", None, place - 9
-        points.append(_point(place, y, risk, said, target, marker))
+        points.append(point_at(place, y, risk, said, target, marker))
     return points
 
 
@@ -224,7 +224,8 @@ def rate_words(rate: Rate) -> str:
     return f"{rate.value:.3f}, {CONFIDENCE:.0%} interval {rate.low:.3f} to {rate.high:.3f}, {rate.hits} of {rate.of}"
 
 
-def _point(x: float, y: Callable[[float], float], rate: Rate, text: str, href: str | None, marker: str) -> Point:
+def point_at(x: float, y: Callable[[float], float], rate: Rate, text: str, href: str | None, marker: str) -> Point:
+    """A rate with its interval at this place."""
     return Point(x=x, y=y(rate.value), low=y(rate.low), high=y(rate.high), text=text, href=href, marker=marker)
 
 
@@ -232,7 +233,7 @@ def _path(points: Sequence[Point]) -> str:
     return "M" + "L".join(f"{point.x:.1f},{point.y:.1f}" for point in points)
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+def scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     """A linear map from values to places; a single value lies in the middle."""
     if low == high:
         return lambda _: (start + end) / 2
@@ -254,7 +255,8 @@ def _x_ticks(x: Callable[[float], float], values: Sequence[float], axis: Axis) -
     return ticks
 
 
-def _y_ticks(y: Callable[[float], float], top: float) -> list[tuple[float, str]]:
+def y_ticks(y: Callable[[float], float], top: float) -> list[tuple[float, str]]:
+    """Ticks of an axis of shares, from 0 to the top."""
     step = 0.2 if top > 0.5 else 0.1 if top > 0.2 else 0.05
     return [
         (y(number * step), f"{number * step:.2g}")

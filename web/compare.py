@@ -14,6 +14,7 @@ from report.comparison_verdict import verdict as words
 from report.names import TITLES
 from report.report import Level, Report
 from web.asked import RunChoice, TheRecord
+from web.certified import compared_certificates
 from web.charts import Chart, Series, rates_chart
 from web.gallery import BEHIND
 from web.record import Record
@@ -71,11 +72,12 @@ def two(
 
 
 def comparable(first: RunInfo, second: RunInfo) -> bool:
-    """Whether two runs can be compared image by image: the same images, classes and axis, and a level in common."""
+    """Whether two runs can be compared image by image: one kind, the same images, classes and axis, a common level."""
     return (
         first.id != second.id
         and first.dataset_id == second.dataset_id
         and first.axis == second.axis
+        and first.recipe.certifies == second.recipe.certifies
         and first.recipe.classes == second.recipe.classes
         and not set(first.recipe.levels).isdisjoint(second.recipe.levels)
     )
@@ -92,10 +94,12 @@ def _offered(session: Session, first: RunInfo | None, second: RunInfo | None) ->
 
 def _comparison(record: Record, session: Session, first: RunInfo, second: RunInfo) -> dict[str, Any]:
     """Verdict, charts and table of two runs, or the reason why they are not compared."""
+    if first.recipe.certifies or second.recipe.certifies:
+        return compared_certificates(record, session, first, second)
     so_far = [progress(session, run) for run in (first, second)]
     reports = [record.report(session, run, state) for run, state in zip((first, second), so_far, strict=True)]
     charts = _charts(reports) if first.axis == second.axis else []
-    found: dict[str, Any] = {"refused": None, "comparison": None, "charts": charts}
+    found: dict[str, Any] = {"refused": None, "comparison": None, "charts": charts, "tables": []}
     try:
         counted = record.once(("compare", first.id, second.id), lambda: compare(session, first, second), *so_far)
     except WrongUse as error:

@@ -16,6 +16,7 @@ from report.verdict import verdict
 from web.api import RUNS
 from web.asked import PageNumber, RunName, TheRecord
 from web.assets import static_files
+from web.certified import Alpha, Copies, certified_page
 from web.charts import ACCURACIES, Chart, rates_chart, risk_chart, series_of
 from web.gallery import BEHIND, failure_codes
 from web.render import level_text, link, page
@@ -54,11 +55,14 @@ def runs(record: TheRecord, number: PageNumber = 1) -> Response:
 
 
 @routes.get("/runs/{run}")
-def run(record: TheRecord, run: RunName) -> Response:
-    """The report of a run."""
+def run(record: TheRecord, run: RunName, alpha: Alpha = None, n: Copies = None) -> Response:
+    """The report of a run. α and n are for one of certificates."""
     with record.reading() as session:
         found = find_run(session, run)
         so_far = progress(session, found)
+        live = link("api", "runs", found.id, "progress") if is_open(so_far) else None
+        if found.recipe.certifies:
+            return certified_page(record, session, found, so_far, alpha, n, live=live, recipe=_recipe(found))
         report = record.report(session, found, so_far)
         codes = failure_codes(session, found)
     attacked = found.axis.kind == "attack"
@@ -67,7 +71,7 @@ def run(record: TheRecord, run: RunName) -> Response:
         "run.html",
         run=found,
         so_far=so_far,
-        live=link("api", "runs", found.id, "progress") if is_open(so_far) else None,
+        live=live,
         report=report,
         verdict=verdict(report),
         legend=(attack_legend if attacked else legend)(report),
@@ -79,6 +83,7 @@ def run(record: TheRecord, run: RunName) -> Response:
         charts=_charts(report),
         risks=[chart for chart in risks if chart],
         codes=codes,
+        behind_code=lambda code: link("runs", found.id, "images", code=code),
         recipe=_recipe(found),
         tests={"pairs": (PAIRS_TITLE, PAIRS_LEGEND), "points": (POINTS_TITLE, POINTS_LEGEND)},
     )

@@ -78,7 +78,8 @@ class Record:
     def once(self, key: tuple[Any, ...], count: Callable[[], T], *so_far: Progress) -> T:
         """The result of `count`, called once for each state of the runs.
 
-        The number of images done identifies the state of a run: rows come only with jobs that are done, and a done
-        job stays done.
+        The number of copies done, and of those wanted, identifies the state of a run: rows come only with jobs that
+        are done, and a done job stays done. A vote has one copy of each image.
         """
-        return self._counts.get(key, tuple(one.done for one in so_far), count)
+        state = tuple(number for one in so_far for number in (one.copies, one.done_copies))
+        return self._counts.get(key, state, count)

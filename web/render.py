@@ -10,9 +10,10 @@ from starlette.responses import HTMLResponse
 
 from db.errors import plain
 from db.runs import Progress
+from report.document import Bold, Cell
 from report.names import LINE_NAMES, OTHER_NAMES, POINT_NAMES
-from report.stats import Rate
-from report.text import p_value
+from report.stats import Mean, Paired, Rate
+from report.text import beside, is_text, p_value, value
 from web.assets import address
 from web.charts import MARKERS
 
@@ -43,6 +44,8 @@ def environment() -> Environment:
     )
     made.filters.update(
         amount=amount,
+        below=below,
+        bold=lambda cell: isinstance(cell, Bold),
         capital=capital,
         ends=ends,
         moment=moment,
@@ -51,7 +54,9 @@ def environment() -> Environment:
         share=share,
         signed=signed,
         state=state,
+        value=value,
     )
+    made.tests["text_column"] = is_text
     return made
 
 
@@ -74,9 +79,22 @@ def share(value: Rate | float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def ends(rate: Rate) -> str:
-    """The ends of a rate's interval."""
-    return f"{rate.low:.3f} – {rate.high:.3f}"
+def ends(found: Rate | Mean) -> str:
+    """The ends of an interval."""
+    return f"{found.low:.3f} – {found.high:.3f}"
+
+
+def below(cell: Cell) -> str:
+    """The smaller line below a cell of a document's table: its interval and counts, or a second text, or nothing."""
+
+    def rate(found: Rate | Mean) -> str:
+        counts = f" · {amount(found.hits)} of {amount(found.of)}" if isinstance(found, Rate) else ""
+        return f"{ends(found)}{counts}"
+
+    def difference(pair: Paired) -> str:
+        return f"{signed(pair.low)} to {signed(pair.high)}"
+
+    return beside(cell, rate, difference)
 
 
 def signed(value: float) -> str:

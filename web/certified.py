@@ -1,0 +1,107 @@
+"""Certificates on the pages: of one run for any α and any n up to what is stored, and of two runs compared."""
+
+from typing import Annotated, Any
+
+from fastapi import Query
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from db.errors import WrongUse
+from db.runs import Progress, RunInfo, progress
+from report.certificate import ALPHA
+from report.certified import Certified, certified
+from report.certified_comparison import compare_certified
+from report.counts import ends
+from report.document import Document
+from report.documents.certified import document
+from report.documents.certified_comparison import document as compared_document
+from web.asked import Given
+from web.certified_chart import certified_chart
+from web.gallery import failure_codes
+from web.record import Record
+from web.render import link, page
+
+CHART_TITLE = "Certified accuracy against the radius"
+#: α and n, as a person typed or followed them.
+Alpha = Annotated[float | None, Given, Query()]
+Copies = Annotated[int | None, Given, Query(alias="n")]
+
+
+def counted(
+    record: Record, session: Session, run: RunInfo, so_far: Progress, alpha: float | None, n: int | None
+) -> Certified:
+    """The certificates of a run, counted once for each α, n and state of the run.
+
+    Raises:
+        WrongUse: for an α or n that the record cannot answer.
+    """
+    chosen = ALPHA if alpha is None else alpha
+    try:
+        return record.once(
+            ("certified", run.id, chosen, n), lambda: certified(session, run, alpha=chosen, n=n), so_far
+        )  # fmt: skip
+    except WrongUse as error:
+        raise WrongUse(str(error).removeprefix("--")) from None  # the message was written for a flag
+
+
+def certified_page(
+    record: Record, session: Session, run: RunInfo, so_far: Progress, alpha: float | None, n: int | None, **shown: Any
+) -> Response:
+    """The report of a certified run.
+
+    Args:
+        record: what is read.
+        session: a reading one.
+        run: a run of certificates.
+        so_far: its progress.
+        alpha: the probability with which each certificate may be wrong; None: the usual one.
+        n: how many of the stored copies estimate; None for all that were asked for.
+        shown: what the page shares with that of a run of votes.
+    """
+    found = counted(record, session, run, so_far, alpha, n)
+    told: Document = document(found)
+    lines = [(f"σ = {level.sigma:g}", level) for level in found.levels]
+    chart = certified_chart("certified", CHART_TITLE, lines)
+    return page(
+        "certified.html",
+        run=run,
+        so_far=so_far,
+        found=found,
+        verdict=told.verdict,
+        counts=told.counts,
+        legend=told.summary.legend,
+        tables=told.details if found.labelled else [told.summary, *told.details],
+        charts=[chart] if chart else [],
+        codes=failure_codes(session, run),
+        choices=ends(session, run),
+        data=link("api", "runs", run.id, alpha=alpha, n=n),
+        **shown,
+    )
+
+
+def compared_certificates(record: Record, session: Session, first: RunInfo, second: RunInfo) -> dict[str, Any]:
+    """Verdict, chart and tables of two certified runs, or the reason why they are not compared."""
+    shown: dict[str, Any] = {"refused": None, "comparison": None, "charts": [], "tables": []}
+    so_far = [progress(session, run) for run in (first, second)]
+    try:
+        comparison = record.once(
+            ("certified", first.id, second.id), lambda: compare_certified(session, first, second), *so_far
+        )
+        pair = [
+            counted(record, session, run, state, None, comparison.n)
+            for run, state in zip((first, second), so_far, strict=True)
+        ]
+    except WrongUse as error:
+        return shown | {"refused": str(error)}
+    common = {level.sigma for level in comparison.levels}
+    lines = [
+        (f"{side}: σ = {level.sigma:g}", level)
+        for side, found in zip("AB", pair, strict=True)
+        for level in found.levels
+        if level.sigma in common
+    ]
+    chart, told = certified_chart("certified", CHART_TITLE, lines), compared_document(comparison)
+    tables = [told.summary, *told.details]
+    return shown | {
+        "comparison": comparison, "words": told.verdict, "charts": [chart] if chart else [], "tables": tables, "rows": {},
+    }  # fmt: skip
