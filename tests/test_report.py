@@ -187,7 +187,8 @@ def test_the_table_answers_first_and_then_says_where_to_look(found: Report) -> N
     assert lines[head + 1].split() == ["0", "0.7500", "0.2500", "0.7500", "0.6667", "1.0000", "0.5000", "0.2000"]
     assert lines[head + 2].split() == [".30–.95", ".05–.70", ".30–.95", ".21–.94", ".44–1.0", ".15–.85", ".04–.62"]
     assert lines[head + 5] == "7 expected = 5 predicted + 1 failed + 1 skipped + 0 pending; 4 labelled."
-    assert f"smoothvote images {found.run.id} --outcome lost" in lines[head + 10]
+    where = lines.index("", head)  # below the legend
+    assert f"smoothvote images {found.run.id} --outcome lost" in lines[where + 1]
 
 
 def test_details_are_every_table_and_are_not_offered_again(found: Report) -> None:
