@@ -108,8 +108,9 @@ def test_every_field_but_the_checksum_has_a_flag() -> None:
 
     names = [parameter.name for parameter in command.params]
     assert len(names) == len(set(names))
-    # `certify` alone has --n0 for the field selection.
-    others = {"checkpoint_sha256", "options", "smoother_file", "smoother_sha256", "selection"}
+    # The flags of the last ones are those of `certify` alone.
+    others = {"checkpoint_sha256", "options", "smoother_file", "smoother_sha256"}
+    others |= {"selection", "stop_radius", "stop_alpha", "stop_n"}
     recipes = set(Recipe.model_fields) - others | {"preset"}
     assert len(recipes) == len(RECIPE_FLAGS)
     assert set(names) == recipes | {*OPTIONS, "option"}
