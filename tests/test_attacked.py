@@ -109,7 +109,7 @@ def test_such_a_smoother_does_not_stop_an_attacker_who_knows_it(monkeypatch: pyt
     assert changed > clean + 1
 
 
-def test_all_views_of_many_levels_are_computed_in_passes_that_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_sends_three_views_at_a_time_through_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
 
     class Spy(nn.Module):
@@ -118,18 +118,22 @@ def test_all_views_of_many_levels_are_computed_in_passes_that_memory_holds(monke
             return network(FIT)(views)
 
     told: list[None] = []
-    one = subject("pgd-linf", attacker="defence", steps=2)
-    one = one._replace(aim=Aim(Spy(), FIT, label=0, after_pass=lambda: told.append(None)))
-    attacked(one, 0.01, 0.02, 0.03)
-    # The clean image, then all views of all levels together, for each step.
-    assert passes == [3, 9, 9]
-    attacked(one, *(number / 100 for number in range(1, 7)))
-    assert passes[3:] == [3, 12, 6, 12, 6]
-    assert len(told) == len(passes), "a worker shows after each pass that it is alive"
+
+    def spied(attacker: str, levels: int) -> list[int]:
+        passes.clear()
+        told.clear()
+        one = subject("pgd-linf", attacker=attacker, steps=2)
+        one = one._replace(aim=Aim(Spy(), FIT, label=0, after_pass=lambda: told.append(None)))
+        attacked(one, *(number / 100 for number in range(1, levels + 1)))
+        assert len(told) == len(passes), "a worker shows after each pass that it is alive"
+        return passes
+
+    # The clean image, then for each of two steps all levels.
+    assert spied("model", 4) == [1, 3, 1, 3, 1]
+    assert spied("defence", 2) == [3, 3, 3, 3, 3]
+    # A large image: its levels in turn, each with both of its steps.
     monkeypatch.setattr("worker.attacks.PIXELS_AT_ONCE", 24 * 24 * 2)
-    passes.clear()
-    attacked(one, 0.01, 0.02, 0.03)
-    assert passes == [3, 6, 6, 3, 3]
+    assert spied("model", 3) == [1, 2, 2, 1, 1]
 
 
 # -- the label and the target ------------------------------------------------------------------------------------

@@ -32,8 +32,9 @@ L2 = Axis("ε", "attack size", "L2 distance, pixels in [0, 1]", kind="attack")
 
 Told = TypeVar("Told", bound=Aimed)
 
-#: Pixels of all levels that are attacked in one pass: those of a photograph together, those of a large image in turn.
-PIXELS_AT_ONCE = 4_000_000
+#: Pixels of all levels that are attacked together: five levels of a photograph of 500×375, one by one those of a large
+#: image. An attack keeps some ten tensors of that size.
+PIXELS_AT_ONCE = 1_000_000
 
 
 class Attack(Perturbation, Generic[Told]):
@@ -56,7 +57,7 @@ class Attack(Perturbation, Generic[Told]):
     def perturb(self, subject: Subject, levels: Sequence[float]) -> "Iterator[torch.Tensor]":
         """As Perturbation; ε = 0 returns the image as it is, and so does a target class that the image has already.
 
-        All levels of an image are attacked in one pass. On another device, or with other levels beside it, x is another
+        All levels of an image are attacked together. On another device, or with other levels beside it, x is another
         one: gradients are rounded differently.
         """
         import torch

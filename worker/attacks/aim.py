@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 
 from db.errors import Refusal
-from db.recipe import Preprocessing, Recipe
+from db.recipe import VIEWS, Preprocessing, Recipe
+from worker.attacks.attacked import VIEWS_AT_ONCE
+from worker.attacks.passes import SharedPasses
 from worker.classifier import Classifier
 from worker.engines import Normalised
 from worker.models import load
@@ -22,9 +24,19 @@ def aim_of(recipe: Recipe, classifier: Classifier) -> Aim | None:
     """
     if not steps_of(recipe).perturbation.needs_model:
         return None
-    if other := _surrogate(recipe):
-        return loaded(other, classifier.device).aim._replace(after_pass=classifier.after_pass)
-    return Aim(classifier.network, classifier.preprocessing, after_pass=classifier.after_pass)
+    other = _surrogate(recipe)
+    aim = loaded(other, classifier.device).aim if other else Aim(classifier.network, classifier.preprocessing)
+    aim = aim._replace(after_pass=classifier.after_pass)
+    if classifier.device.type == "cuda":
+        aim = aim._replace(passes=shared_passes(aim, recipe, classifier.lanes))
+    return aim
+
+
+def shared_passes(aim: Aim, recipe: Recipe, lanes: int) -> SharedPasses:
+    """Passes that hold the views of one image from each of a worker's lanes."""
+    views = len(VIEWS) if dict(recipe.options or ()).get("attacker") == "defence" else 1
+    of_image = max(views, min(VIEWS_AT_ONCE["cuda"], views * sum(level > 0 for level in recipe.levels)))
+    return SharedPasses(aim.network, aim.after_pass, lanes * of_image)
 
 
 def aim_of_record(recipe: Recipe, preprocessing: Preprocessing, weights_sha256: str | None) -> Aim | None:

@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from db.recipe import VIEWS, Recipe
 from worker.attacks.options import Aimed, Targeted
+from worker.attacks.passes import Passes
 from worker.matrices import AxisMatrices, Bags, matrices_of
 from worker.perturbations import Aim, Subject
 from worker.smoothers import SMOOTHERS, Separable, Smoother
 from worker.vote import majority
 
-#: Views in a forward pass, at most: the gradient keeps what every layer found for each of them.
-VIEWS_AT_ONCE = 12
+#: Views that an image sends through the network at a time, at most. For a gradient, every layer keeps what it found:
+#: 80 MB a view in EfficientNet-Lite0 and 100 MB in ResNet-50. On a CPU more views at a time take no less time each.
+VIEWS_AT_ONCE = {"cpu": 3, "cuda": 12}
 
 
 class Answers(NamedTuple):
@@ -45,7 +48,8 @@ class Attacked:
         #: (3, H, W); a copy, because autograd takes no tensor that was made in inference mode.
         self.image = subject.image.clone()
         self.key = subject.key
-        self._aim, self._recipe = aim, subject.recipe
+        self._passes = aim.passes or Passes(aim.network, aim.after_pass)
+        self._recipe = subject.recipe
         #: The views whose answers count: all that vote, or the unsmoothed one.
         self.views = len(VIEWS) if options.attacker == "defence" else 1
         self._smoother = SMOOTHERS.find(subject.recipe.smoother)
@@ -65,29 +69,33 @@ class Attacked:
 
         The cross-entropy of the label, or of the target with a minus, summed over the views that the attacker knows.
         """
-        return torch.cat([self._gains(some) for some in self._passes(images)])
+        return self._losses(self.logits(images).flatten(0, 1))
 
     def gradients(self, images: torch.Tensor) -> torch.Tensor:
         """The gradient of each image's gain: (N, 3, H, W)."""
         found = []
-        for some in self._passes(images):
+        for some in self._split(images):
             with torch.enable_grad():
                 some = some.detach().requires_grad_()
-                found.append(torch.autograd.grad(self._gains(some).sum(), some)[0])
+                views = self._views(some)
+            by_view = self._passes.gradients(views.detach().flatten(0, 1), lambda logits: self._losses(logits).sum())
+            found.append(torch.autograd.grad(views, some, by_view.view_as(views))[0])
         return torch.cat(found)
 
-    def _gains(self, images: torch.Tensor) -> torch.Tensor:
-        logits = self._logits(images)
+    def _losses(self, logits: torch.Tensor) -> torch.Tensor:
+        """The gains of images from the logits of their views, (N · views, classes)."""
         wanted = self.label if self.target is None else self.target
-        classes = torch.full((logits.shape[0] * self.views,), wanted, device=logits.device)
-        losses = F.cross_entropy(logits.flatten(0, 1), classes, reduction="none").view(-1, self.views).sum(1)
+        classes = torch.full((len(logits),), wanted, device=logits.device)
+        losses = F.cross_entropy(logits, classes, reduction="none").view(-1, self.views).sum(1)
         return losses if self.target is None else -losses
 
     # -- answers -------------------------------------------------------------------------------------------------
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of (N, 3, H, W) images, without gradients: (N, views, classes)."""
-        return torch.cat([self._logits(some) for some in self._passes(images)])
+        found = [self._passes.logits(self._views(some).flatten(0, 1)) for some in self._split(images)]
+        of_images: torch.Tensor = torch.cat(found).unflatten(0, (len(images), self.views))
+        return of_images
 
     def answers(self, images: torch.Tensor) -> Answers:
         """What an attacker learns who asks about (N, 3, H, W) images and knows no gradient."""
@@ -106,17 +114,11 @@ class Attacked:
         label = labels[0] if len(labels) == 1 else majority(*labels)
         return label == self.target if self.target is not None else label not in (None, self.label)
 
-    # -- from images to logits -----------------------------------------------------------------------------------
+    # -- from images to views ------------------------------------------------------------------------------------
 
-    def _passes(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        return iter(images.split(max(1, VIEWS_AT_ONCE // self.views)))
-
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        views = self._views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        logits: torch.Tensor = self._aim.network(views)
-        self._aim.after_pass()
-        of_images: torch.Tensor = logits.float().unflatten(0, (len(images), self.views))
-        return of_images
+    def _split(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Images whose views go through the network together."""
+        return iter(images.split(max(1, VIEWS_AT_ONCE[images.device.type] // self.views)))
 
     def _views(self, images: torch.Tensor) -> torch.Tensor:
         """The views that the attacker knows of (N, 3, H, W) images: (N, views, 3, crop, crop)."""
@@ -180,7 +182,9 @@ class _Product(torch.autograd.Function):
 def smoothed(images: torch.Tensor, smoother: Smoother, recipe: Recipe) -> torch.Tensor:
     """S of (N, 3, H, W) images, with its gradient, or with that of the identity if it has none."""
     if smoother.differentiable:
-        return smoother.smooth(images, recipe)
+        # Computed again on the way back: fifty steps of total variation would otherwise be kept for both passes of S.
+        again: torch.Tensor = checkpoint(smoother.smooth, images, recipe, use_reentrant=False, preserve_rng_state=False)
+        return again
     passed: torch.Tensor = _Straight.apply(images, lambda given: smoother.smooth(given, recipe))
     return passed
 

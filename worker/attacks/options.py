@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from db.models import check_name
 from db.numbers import number
-from db.recipe import Recipe, check_name
+from db.recipe import Recipe
 from worker.perturbations import Options
 
 

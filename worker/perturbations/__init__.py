@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from db.recipe import Preprocessing
+    from worker.attacks.passes import Passes
 
 
 class Aim(NamedTuple):
@@ -34,6 +35,8 @@ class Aim(NamedTuple):
     label: int | None = None
     #: Called after each forward pass: a worker shows by it that it is alive.
     after_pass: Callable[[], None] = lambda: None
+    #: Passes through the network that the threads of a GPU share; None: each thread runs its own.
+    passes: "Passes | None" = None
 
 
 class Subject(NamedTuple):
