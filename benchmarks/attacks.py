@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from db.recipe import BUNDLED_MODEL, Recipe, make_recipe
+from db.models import BUNDLED_MODEL
+from db.recipe import Recipe, make_recipe
 from worker.assembly import make_classifier
 from worker.attacks.aim import aim_of
 from worker.classifier import Classifier

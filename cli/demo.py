@@ -29,7 +29,8 @@ def demo(plot: Path, workers: int) -> None:
 
     It measures four noise levels, prints the report and draws it. It needs no server and no network.
     """
-    from db.recipe import BUNDLED_MODEL, make_recipe
+    from db.models import BUNDLED_MODEL
+    from db.recipe import make_recipe
     from db.settings import load_settings
     from producer.demo import demo_dataset
     from producer.run import run_here

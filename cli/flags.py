@@ -38,7 +38,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 #: Recipe fields and the flags that set them. None is "not given": the preset's value, or the recipe's default.
 RECIPE_FLAGS = (
     click.option("--model", help=f"torchvision/NAME[@WEIGHTS], timm/NAME, efficientnet_lite0 (bundled), or a checkpoint with --arch.  [default: {DEFAULT_MODEL}]"),
-    click.option("--weights", help="A torchvision weights name, or a .safetensors or .pth file for --model."),
+    click.option("--weights", help="A torchvision weights name, or a .safetensors, .pth or .pt file for --model."),
     click.option("--arch", help="Architecture of a checkpoint: torchvision/NAME or timm/NAME."),
     click.option("--classes", type=click.Path(path_type=Path), help="Class names, one a line, in the order of the model's outputs.  [default: ImageNet-1k]"),
     click.option("--perturbation", metavar="NAME", help=f"What is done to the images; `smoothvote list` names all.  [default: {DEFAULT_PERTURBATION}]"),
@@ -115,7 +115,7 @@ def _file_of(flag: str, name: str) -> tuple[str, str]:
         with file.open("rb") as opened:
             return str(file), hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise WrongUse(f"{flag} {file}: {error.strerror}; name a .safetensors or .pth file") from None
+        raise WrongUse(f"{flag} {file}: {error.strerror}; name a .safetensors, .pth or .pt file") from None
 
 
 def _smoother_fields(given: str) -> dict[str, str]:

@@ -65,7 +65,8 @@ def _smoothers() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from db.recipe import CHECKPOINT_SUFFIXES, MODEL_SOURCES
+    from db.models import MODEL_SOURCES
+    from db.recipe import CHECKPOINT_SUFFIXES
 
     files = ", ".join(f"FILE{suffix}" for suffix in CHECKPOINT_SUFFIXES)
     sources = MODEL_SOURCES | {files: "a checkpoint; name its architecture with --arch torchvision/NAME or timm/NAME"}

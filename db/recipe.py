@@ -8,24 +8,18 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from db.errors import WrongUse
+from db.models import check_name
 
 #: Part of every run's id. It goes up when the computation from image to label changes by a single bit: then the same
 #: recipe is a new run, and old rows are not taken for new ones.
 METHOD = 2
 
 DEFAULT_MODEL = "torchvision/resnet50@IMAGENET1K_V1"
-BUNDLED_MODEL = "efficientnet_lite0"
 #: The article's. They are left out of a run's id, which is the one it had before there were others.
 DEFAULT_PERTURBATION = DEFAULT_SMOOTHER = "gaussian"
 #: The smoother of a certificate without a denoiser: it leaves the image as it is.
 UNSMOOTHED = "none"
 DEFAULT_LEVELS = (0.0, 0.125, 0.25, 0.375)
-#: How models are named, apart from checkpoints on disk.
-MODEL_SOURCES = {
-    BUNDLED_MODEL: "EfficientNet-Lite0; its weights come with smoothvote[embedded]",
-    "torchvision/NAME[@WEIGHTS]": "any classifier of torchvision, with its default weights or those named",
-    "timm/NAME": "any classifier of timm",
-}
 #: Number of classes of ImageNet-1k, for recipes that do not name their classes.
 IMAGENET_CLASSES = 1000
 
@@ -147,7 +141,10 @@ class Recipe(BaseModel):
             raise ValueError(f"--weights: only torchvision/ models have weights by name; for {self.model} give a file")
         elif self.arch:
             raise ValueError(f"--arch goes with a checkpoint on disk; {self.model} names its own architecture")
-        check_name(self.arch or self.model)
+        if self.arch:
+            check_name(self.arch, "--arch: ")
+        else:
+            check_name(self.model)
         return self
 
     @property
@@ -199,19 +196,6 @@ class Recipe(BaseModel):
         content.pop("smoother_file", None)  # likewise: its sha256 stays
         text = json.dumps([METHOD, content, fingerprint], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def check_name(name: str) -> None:
-    """Refuses what is not named like a model.
-
-    Raises:
-        ValueError: naming the ways to name one.
-    """
-    source, _, rest = name.partition("/")
-    if name != BUNDLED_MODEL and not (source in ("torchvision", "timm") and rest):
-        raise ValueError(
-            f"unknown model {name!r}: use {', '.join(MODEL_SOURCES)}, or a .safetensors or .pth file with --arch"
-        )
 
 
 def make_recipe(**fields: Any) -> Recipe:

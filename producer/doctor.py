@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from db.checkup import NO_TORCH, NO_URL, Check, Finding, usable_settings
 from db.errors import SmoothvoteError, one_line
 from db.message import QUEUE, celery_config, without_secrets
-from db.recipe import BUNDLED_MODEL
+from db.models import BUNDLED_MODEL
 from db.settings import PREFIX, Settings
 from producer.demo import demo_dataset
 from producer.local import OLDEST_REDIS, end_process, redis_binary, redis_version

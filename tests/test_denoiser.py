@@ -106,7 +106,7 @@ def test_a_denoiser_is_what_its_file_holds_and_not_where_it_lies(file: Path, tmp
         ("denoiser", "--smoother denoiser: name the file of its weights, as denoiser:FILE.safetensors"),
         ("denoiser:", "--smoother denoiser: name the file of its weights, as denoiser:FILE.safetensors"),
         ("median:x", "--smoother median:x: median takes no file; leave out what follows its name"),
-        ("denoiser:/no/d.safetensors", "--smoother denoiser: /no/d.safetensors: No such file or directory; name a .safetensors or .pth file"),
+        ("denoiser:/no/d.safetensors", "--smoother denoiser: /no/d.safetensors: No such file or directory; name a .safetensors, .pth or .pt file"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_missing_or_not_wanted_is_refused_when_the_run_is_submitted(smoother: str, said: str) -> None:
@@ -122,7 +122,7 @@ def test_a_worker_without_the_file_or_with_another_refuses_before_it_computes(fi
         steps_of(wanted)
     assert "\n" not in str(refused.value)
     file.unlink()
-    with pytest.raises(Refusal, match=r"^this worker cannot read the checkpoint .*d\.safetensors: No such file"):
+    with pytest.raises(Refusal, match=r"^this machine cannot read the checkpoint .*d\.safetensors: No such file"):
         steps_of(wanted)
 
 

@@ -150,14 +150,14 @@ def test_running_out_of_file_handles_is_the_machines_fault(tmp_path: Path) -> No
         [sys.executable, "-c", textwrap.dedent(script), tmp_path], cwd=Path(__file__).parent.parent,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout == f"this worker cannot read below {tmp_path}: Too many open files\n", done.stderr
+    assert done.stdout == f"this machine cannot read below {tmp_path}: Too many open files\n", done.stderr
 
 
 @pytest.mark.parametrize("number", sorted(MACHINE_ERRORS))
 def test_a_failing_mount_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     (tmp_path / "a.jpg").write_bytes(b"12345")
     # A test cannot make a mount fail in each of these ways, but it can raise the error that the system would.
-    with pytest.raises(Refusal, match="this worker cannot read below"):
+    with pytest.raises(Refusal, match="this machine cannot read below"):
         read_failing(tmp_path, number, monkeypatch)
 
 

@@ -304,7 +304,7 @@ def test_a_missing_checkpoint_is_named_with_its_flag(tmp_path: Path, flag: str) 
     file = tmp_path / "no.pth"
     given = {flag: str(file)} | ({"arch": "timm/resnet18"} if flag == "model" else {})
     message = refusal(**given)
-    assert message == f"--{flag} {file}: No such file or directory; name a .safetensors or .pth file"
+    assert message == f"--{flag} {file}: No such file or directory; name a .safetensors, .pth or .pt file"
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from db.recipe import DEFAULT_MODEL, Recipe, make_recipe
 
 CHECKPOINT: dict[str, Any] = {"model": "/w/a.pth", "arch": "timm/resnet18"}
 DENOISER: dict[str, Any] = {"smoother": "denoiser", "smoother_file": "/w/d.safetensors"}
+#: A certificate that stops early.
+STOPS: dict[str, Any] = {"levels": (0.5,), "selection": 100, "stop_radius": 0.5, "stop_alpha": 0.001, "stop_n": 1000}
 
 #: Every field of a recipe: what it is set to in one recipe, and what in another.
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -25,6 +27,9 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "kernel_sigma": ({}, {"kernel_sigma": 1.5}),
     "seed": ({}, {"seed": 1}),
     "selection": ({"levels": (0.5,)}, {"levels": (0.5,), "selection": 100}),
+    "stop_radius": (STOPS, STOPS | {"stop_radius": 0.25}),
+    "stop_alpha": (STOPS, STOPS | {"stop_alpha": 0.01}),
+    "stop_n": (STOPS, STOPS | {"stop_n": 2000}),
     "resize": ({}, {"resize": 256}),
     "crop": ({}, {"crop": 224}),
     "interpolation": ({}, {"interpolation": "bicubic"}),
@@ -293,8 +298,27 @@ def test_an_unknown_model_is_told_the_known_ones(name: str) -> None:
         assert known in message
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EfficientNet-Lite0", "efficientnet_lite0"),
+        ("efficientnet_lite", "efficientnet_lite0"),
+        ("resnet50", "torchvision/resnet50 or timm/resnet50"),
+        ("TIMM/resnet18", "timm/resnet18"),
+        ("torchvison/resnet18", "torchvision/resnet18"),
+    ],
+)
+def test_an_unknown_model_is_answered_by_the_one_that_was_meant(name: str, meant: str) -> None:
+    assert f"unknown model {name!r}: did you mean {meant}? use " in refusal(model=name)
+
+
+def test_nothing_is_meant_by_a_name_that_is_like_none() -> None:
+    assert "did you mean" not in refusal(model="keras/resnet50") + refusal(model="timm/")
+
+
 def test_an_unknown_architecture_is_named() -> None:
-    assert "unknown model 'resnet18'" in refusal(model="/w/a.pth", arch="resnet18")
+    message = refusal(model="/w/a.pth", arch="resnet18")
+    assert message.startswith("--arch: unknown model 'resnet18': did you mean torchvision/resnet18 or timm/resnet18?")
 
 
 def test_a_model_without_a_name_is_refused() -> None:

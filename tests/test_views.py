@@ -165,6 +165,6 @@ def test_views_of_any_perturbation_and_smoother_are_those_of_single_steps(
 
 def test_a_worker_that_does_not_have_a_recipes_steps_refuses_in_one_line() -> None:
     for flags in ({"perturbation": "from_tomorrow"}, {"smoother": "from_tomorrow"}):
-        with pytest.raises(Refusal, match=r"this worker cannot do the run: there is no .* 'from_tomorrow'") as refused:
+        with pytest.raises(Refusal, match=r"this machine cannot do the run: there is no .* 'from_tomorrow'") as refused:
             steps_of(make_recipe(**flags))
         assert "\n" not in str(refused.value)

@@ -13,7 +13,8 @@ from typing import Any
 
 from db.checkup import NO_TORCH, Check, Finding, gigabytes
 from db.errors import one_line
-from db.recipe import BUNDLED_MODEL, DEFAULT_MODEL
+from db.models import BUNDLED_MODEL
+from db.recipe import DEFAULT_MODEL
 from db.registry import Family
 from db.settings import Settings
 from worker.parent import require_torch

@@ -58,7 +58,7 @@ def find_root(stored: str, settings: Settings) -> str:
         remedy = "mount them there, or set SMOOTHVOTE_IMAGE_ROOT"
         if settings.image_root is None and not Path(stored).is_absolute():
             remedy = "the run was submitted with SMOOTHVOTE_IMAGE_ROOT set; set it to the same"
-        raise Refusal(f"this worker does not see the images at {folder.absolute()}{why}: {remedy}")
+        raise Refusal(f"this machine does not see the images at {folder.absolute()}{why}: {remedy}")
     return str(folder)
 
 
@@ -102,9 +102,9 @@ def _read_file(root: str, entry: Entry, settings: Settings) -> bytes:
         if error.errno in (errno.ENXIO, errno.ENODEV) and os.path.exists(path) and not os.path.isfile(path):
             raise Unusable("not_a_file", f"{entry.path} is not a regular file") from None
         if error.errno in MACHINE_ERRORS:
-            raise Refusal(f"this worker cannot read below {root}: {error.strerror}") from None
+            raise Refusal(f"this machine cannot read below {root}: {error.strerror}") from None
         if _is_gone(root):
-            raise Refusal(f"this worker does not see the images at {root} any more: is their mount gone?") from None
+            raise Refusal(f"this machine does not see the images at {root} any more: is their mount gone?") from None
         raise
 
 
@@ -175,11 +175,11 @@ def _refusing(root: str, *own_faults: type[Exception]) -> Iterator[None]:
     except own_faults:
         raise
     except WrongUse as reason:
-        raise Refusal(f"this worker may not read {reason}") from None
+        raise Refusal(f"this machine may not read {reason}") from None
     except Exception as error:
         # The clients' errors share no class, and their messages may hold keys: only the class is named.
         raise Refusal(
-            f"this worker cannot read {shown_url(root)} ({type(error).__name__}): "
+            f"this machine cannot read {shown_url(root)} ({type(error).__name__}): "
             "can it be reached, and are its packages and credentials here?"
         ) from None
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from db.errors import Refusal, one_line
-from db.recipe import BUNDLED_MODEL, IMAGENET_CLASSES, Preprocessing, Recipe
+from db.models import BUNDLED_MODEL
+from db.recipe import IMAGENET_CLASSES, Preprocessing, Recipe
 
 BUNDLED_ARCH = "timm/tf_efficientnet_lite0"
 WAYS_OUT = "put the file there, or name one with --weights FILE, or use --model efficientnet_lite0 (bundled)"
@@ -192,7 +193,7 @@ def read_submitted(file: Path, expected: str | None) -> dict[str, torch.Tensor]:
         with file.open("rb") as opened:
             found = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise Refusal(f"this worker cannot read the checkpoint {file}: {error.strerror}") from None
+        raise Refusal(f"this machine cannot read the checkpoint {file}: {error.strerror}") from None
     if found != expected:
         raise Refusal(f"{file} is not the file that was submitted: its sha256 is {found}, the recipe's {expected}")
     return _read_checkpoint(file)

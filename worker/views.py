@@ -45,7 +45,7 @@ def steps_of(recipe: Recipe) -> Steps:
         steps = Steps(PERTURBATIONS.find(recipe.perturbation), SMOOTHERS.find(recipe.smoother))
         steps.perturbation.settle(dict(recipe.options or ()))
     except WrongUse as error:
-        raise Refusal(f"this worker cannot do the run: {error}; is it older than the run? update it") from None
+        raise Refusal(f"this machine cannot do the run: {error}; is it older than the run? update it") from None
     steps.smoother.prepare(recipe)
     return steps
 
