@@ -89,7 +89,8 @@ def _work(recipe: "Recipe", images: int, job_size: int | None, n: int | None) ->
     if recipe.selection is None:
         return {"jobs": -(-images // (job_size or JOB_SIZE)), "views": images * levels * 3}
     shares = shares_of(
-        images, selection=recipe.selection, first=0, last=copies - 1, levels=levels, job_size=job_size
+        images, selection=recipe.selection, first=0, last=copies - 1, levels=levels, job_size=job_size,
+        looks=recipe.stopping.looks if recipe.stopping else (),
     )  # fmt: skip
     jobs, views = sum(1 for _ in shares), images * levels * copies
     return {"n0": recipe.selection, "n": n, "copies": copies, "jobs": jobs, "views": views}

@@ -6,7 +6,7 @@ smoothing", ICML 2019). The labels of a part's copies are counted together, so a
 ends: each multiple of 100 up to 1,000, each multiple of 1,000 beyond, and each n that somebody asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 #: Views in a job of a certified run, about: some seconds of work for a CPU. A single part may have more.
@@ -14,6 +14,8 @@ JOB_VIEWS = 1000
 
 #: Copies in a part, at most. The first thousand copies that estimate are cut finer.
 COARSE, FINE = 1000, 100
+#: Where certificates that stop early are looked at first, and where it goes on by doubling.
+FIRST_LOOKS, DOUBLED = (100, 200, 400, 800), 1000
 
 
 class Part(NamedTuple):
@@ -51,8 +53,28 @@ def parts_of(selection: int, first: int, last: int) -> Iterator[Part]:
         first = part.last + 1
 
 
+def looks(n: int) -> tuple[int, ...]:
+    """The numbers of copies that estimate at which a certificate of n copies may stop early (db/stopping.py).
+
+    They are 100, 200, 400, 800, 2000, 4000, 8000, … below n, and n: each is the end of a part.
+    """
+    found = [look for look in FIRST_LOOKS if look < n]
+    look = 2 * DOUBLED
+    while look < n:
+        found.append(look)
+        look *= 2
+    return (*found, n)
+
+
 def shares_of(
-    images: int, *, selection: int, first: int, last: int, levels: int, job_size: int | None
+    images: int,
+    *,
+    selection: int,
+    first: int,
+    last: int,
+    levels: int,
+    job_size: int | None,
+    looks: Sequence[int] = (),
 ) -> Iterator[Share]:
     """Cuts copies ``first`` to ``last`` of every image into jobs of whole parts, earlier copies before later ones.
 
@@ -63,8 +85,10 @@ def shares_of(
         last: the last one.
         levels: number of levels; each copy is one view at each.
         job_size: images per job; None: as many as make JOB_VIEWS views.
+        looks: numbers of copies that estimate; no job has copies from before and after one of them.
     """
-    for copies in _groups(parts_of(selection, first, last), most=JOB_VIEWS // levels):
+    parts, ends = parts_of(selection, first, last), {selection + look for look in looks}
+    for copies in _groups(parts, most=JOB_VIEWS // levels, ends=ends):
         step = job_size or max(1, JOB_VIEWS // (levels * copies.size))
         for start in range(0, images, step):
             yield Share(start, min(start + step, images) - 1, *copies)
@@ -79,11 +103,11 @@ def _next_cut(selection: int, copy: int) -> int:
     return selection + (n // width + 1) * width
 
 
-def _groups(parts: Iterator[Part], *, most: int) -> Iterator[Part]:
-    """Joins neighbouring parts while they have at most ``most`` copies together."""
+def _groups(parts: Iterator[Part], *, most: int, ends: Set[int]) -> Iterator[Part]:
+    """Joins neighbouring parts while they have at most ``most`` copies together; none across a copy in ``ends``."""
     group: Part | None = None
     for part in parts:
-        if group and part.last - group.first + 1 <= most:
+        if group and part.last - group.first + 1 <= most and part.first not in ends:
             group = Part(group.first, part.last)
         else:
             if group:

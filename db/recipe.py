@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
+from db.copies import looks
 from db.errors import WrongUse
 from db.models import check_name
 
@@ -35,10 +36,18 @@ Triple = tuple[Finite, Finite, Finite]
 Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 #: Fields that recipes did not have at first, and what those recipes did: these values are left out of a run's id.
-LATER_FIELDS = {"perturbation": DEFAULT_PERTURBATION, "options": None, "smoother": DEFAULT_SMOOTHER, "selection": None}
+LATER_FIELDS = {
+    "perturbation": DEFAULT_PERTURBATION,
+    "options": None,
+    "smoother": DEFAULT_SMOOTHER,
+    "selection": None,
+    "stop_radius": None,
+    "stop_alpha": None,
+    "stop_n": None,
+}
 
 #: The flags that are not called like their fields.
-FLAGS = {"selection": "n0"}
+FLAGS = {"selection": "n0", "stop_radius": "stop-at-radius", "stop_alpha": "alpha", "stop_n": "n"}
 
 
 class Preprocessing(NamedTuple):
@@ -50,6 +59,22 @@ class Preprocessing(NamedTuple):
     antialias: bool
     mean: Triple
     std: Triple
+
+
+class Stopping(NamedTuple):
+    """When the images of a certificate stop early (db/stopping.py): all that must be chosen before the first copy."""
+
+    #: An image stops once it is known whether it is certified at this L2 radius,
+    radius: float
+    #: with this probability that the certificate is wrong,
+    alpha: float
+    #: and with so many copies that estimate, at most.
+    n: int
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of copies that estimate at which an image may stop."""
+        return looks(self.n)
 
 
 def _in_pairs(options: Any) -> Any:
@@ -104,8 +129,12 @@ class Recipe(BaseModel):
     kernel_sigma: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     #: n0 of a certificate, the number of copies that select its label; None: a vote. The number of copies that estimate
-    #: the label's probability is no part of a recipe: more of them may be added to a run.
+    #: the label's probability is no part of a recipe, unless it stops early: more of them may be added to a run.
     selection: Annotated[int, Field(ge=1)] | None = None
+    #: The fields of Stopping; None: no image stops early.
+    stop_radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    stop_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    stop_n: Annotated[int, Field(ge=1)] | None = None
 
     resize: Annotated[int, Field(ge=1, le=2048)] | None = None
     crop: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -126,6 +155,9 @@ class Recipe(BaseModel):
             raise ValueError(f"a certificate holds for Gaussian noise only: leave out {given}")
         if self.certifies and self.levels[0] == 0:
             raise ValueError("--sigma: every noise level of a certificate must be above 0")
+        stopping = [value is not None for value in (self.stop_radius, self.stop_alpha, self.stop_n)]
+        if any(stopping) and not (all(stopping) and self.certifies):
+            raise ValueError("--stop-at-radius is for a certificate, and needs its radius, --alpha and --n")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"--kernel-size: {self.kernel_size} is even; a centred kernel is odd")
         if self.resize and self.crop and self.crop > self.resize:
@@ -151,6 +183,13 @@ class Recipe(BaseModel):
     def certifies(self) -> bool:
         """Whether a run of this recipe counts noisy copies for a certificate, instead of taking a vote."""
         return self.selection is not None
+
+    @property
+    def stopping(self) -> Stopping | None:
+        """When the images of a certificate stop early; None if all have all copies."""
+        if self.stop_radius is None or self.stop_alpha is None or self.stop_n is None:
+            return None
+        return Stopping(self.stop_radius, self.stop_alpha, self.stop_n)
 
     @staticmethod
     def is_checkpoint(name: str) -> bool:

@@ -21,6 +21,7 @@ from db.found import Found as Found
 from db.found import Predicted as Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import check_generation, insert, reading, writing
+from db.stopping import stopped
 from db.tables import Count, Dataset, Failure, Image, Job, Prediction, Run, now
 
 #: Jobs that one statement adds: a run of many copies may have millions.
@@ -123,6 +124,7 @@ def record_run(
         last=copies - 1,
         levels=len(recipe.levels),
         job_size=job_size,
+        looks=recipe.stopping.looks if recipe.stopping else (),
     )
     while some := list(islice(cut, JOBS_AT_ONCE)):
         session.execute(insert(session, Job), [{"run_id": run_id, **share._asdict()} for share in some])
@@ -213,18 +215,22 @@ def load_work(engine: Engine, claim: Claim) -> Work:
     """Reads the recipe, root and images of a claimed job.
 
     Images that have a failure are left out: an earlier job, of other copies of them, found that they cannot be used.
+    So are, of a certificate that stops early, the images that have stopped.
     """
     with reading(engine) as session:
         run, root = session.execute(select(Run, Dataset.root).join(Dataset).where(Run.id == claim.run_id)).one()
         span = Image.position.between(claim.first, claim.last)
-        unusable = select(Failure.image_id).where(Failure.run_id == claim.run_id)
+        recipe, mine = make_recipe(**run.recipe), (Image.dataset_id == run.dataset_id, span)
+        left_out = [select(Failure.image_id).where(Failure.run_id == claim.run_id)]
+        if recipe.stopping:
+            left_out.append(select(stopped(run.id, recipe, select(Image.id).where(*mine)).c.image_id))
         images = session.execute(
             select(Image.id, Image.path, Image.label, Image.bytes)
-            .where(Image.dataset_id == run.dataset_id, span, Image.id.not_in(unusable))
+            .where(*mine, *map(Image.id.not_in, left_out))
             .order_by(Image.position)
         )
         entries = [(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in images]
-        return Work(recipe=make_recipe(**run.recipe), root=root, images=entries, copies=claim.copies)
+        return Work(recipe=recipe, root=root, images=entries, copies=claim.copies)
 
 
 def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessing: Preprocessing) -> None:

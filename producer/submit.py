@@ -87,6 +87,8 @@ def copies_of(recipe: Recipe, n: int | None) -> int:
         return 1
     if n is None or n < 1:
         raise WrongUse(f"--n: a certificate needs at least one copy that estimates (given: {n})")
+    if recipe.stop_n not in (None, n):
+        raise WrongUse(f"--n {n}: the looks of this certificate, which stops early, were chosen for n = {recipe.stop_n}")
     return recipe.selection + n
 
 
