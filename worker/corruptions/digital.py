@@ -28,7 +28,7 @@ def elastic_transform(image: Array, severity: int, rng: np.random.Generator) -> 
     image = _tilted(image, corners, rng)
     height, width = image.shape[:2]
     places = np.indices((height, width), dtype=float)
-    for axis in (0, 1):
+    for axis in (1, 0):
         places[axis] += strength * _smooth(rng.uniform(-1, 1, size=(height, width)), sigma)
     channels = [ndimage.map_coordinates(image[:, :, channel], places, order=1, mode="reflect") for channel in range(3)]
     return clipped(np.stack(channels, axis=-1))
@@ -66,7 +66,7 @@ def _tilted(image: Array, reach: float, rng: np.random.Generator) -> Array:
     height, width = image.shape[:2]
     middle, half = np.array((height // 2, width // 2)), min(height, width) // 3
     corners = middle + half * np.array([(1, 1), (-1, 1), (-1, -1)])
-    moves = rng.uniform(-reach, reach, size=(3, 2))
+    moves = rng.uniform(-reach, reach, size=(3, 2))[:, ::-1]  # drawn as x, y
     if half == 0:
         return image  # too small to hold a square
     # Where each pixel of the result comes from: the map that leads the moved corners back.

@@ -5,16 +5,21 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from worker.corruptions import Array, clipped
-from worker.corruptions.filters import blurred, enlarged, moved
+from worker.corruptions.filters import blurred, edges, enlarged, moved
 
 #: How much each channel counts in a grey image (ITU-R BT.601).
 LUMA = (0.299, 0.587, 0.114)
 #: Colours of water and of mud.
 WATER, MUD = np.array((175, 238, 238)) / 255, np.array((63, 42, 20)) / 255
-#: Mean and standard deviation of the brightness of frost on a window pane, by pane.
-PANES = ((0.51, 0.07), (0.81, 0.09), (0.60, 0.11), (0.48, 0.15), (0.36, 0.15))
-#: The colour of frost of brightness 1: a little blue.
-ICE = np.array((0.92, 1.01, 1.07))
+#: The five photographs of frost that the published code draws from: mean red, green and blue, and standard deviation of
+#: the brightness within a crop of 224×224. Two of the five are the same; a sixth is never drawn.
+PANES = (
+    ((0.30, 0.58, 0.64), 0.06),
+    ((0.77, 0.79, 0.83), 0.08),
+    ((0.77, 0.79, 0.83), 0.08),
+    ((0.57, 0.62, 0.67), 0.10),
+    ((0.39, 0.44, 0.49), 0.14),
+)
 
 
 def snow(image: Array, severity: int, rng: np.random.Generator) -> Array:
@@ -37,8 +42,8 @@ def snow(image: Array, severity: int, rng: np.random.Generator) -> Array:
 def frost(image: Array, severity: int, rng: np.random.Generator) -> Array:
     """Lays frost over a darker image.
 
-    The paper lays photographs of frost over it. This draws needles of ice instead, as bright and as uneven as the
-    photographs: so this one corruption is like the paper's and not equal to it.
+    The paper lays photographs of frost over it. This draws needles of ice instead, of the photographs' mean colour and
+    contrast: so this one corruption is like the paper's and not equal to it.
     """
     image_share, frost_share = ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))[severity - 1]
     ice = _ice(image.shape[0], image.shape[1], rng)
@@ -72,7 +77,7 @@ def spatter(image: Array, severity: int, rng: np.random.Generator) -> Array:
     liquid = blurred(rng.normal(mean, spread, image.shape[:2]), size)
     drops = liquid >= least
     if not mud:
-        return clipped(image + strength * _relief(np.where(drops, liquid, 0))[:, :, None] * WATER)
+        return clipped(image + strength * _relief(np.floor(np.where(drops, liquid, 0) * 255))[:, :, None] * WATER)
     cover = blurred(drops.astype(float), strength)
     cover = np.where(cover < 0.8, 0, cover)[:, :, None]
     return clipped(image * (1 - cover) + MUD * cover)
@@ -104,7 +109,7 @@ def _clouds(height: int, width: int, decay: float, rng: np.random.Generator) -> 
 
 def _ice(height: int, width: int, rng: np.random.Generator) -> Array:
     """(H, W, 3): needles of ice that branch off at 60 degrees, before clouds."""
-    mean, spread = PANES[rng.integers(len(PANES))]
+    colour, spread = PANES[rng.integers(len(PANES))]
     drawing = Image.fromarray(np.rint(160 * _clouds(height, width, 1.4, rng)).astype(np.uint8))
     draw = ImageDraw.Draw(drawing)
     for _ in range(height * width // 400 + 1):
@@ -117,18 +122,17 @@ def _ice(height: int, width: int, rng: np.random.Generator) -> Array:
                 end = branch + length / 4 * np.array((np.cos(way + side), np.sin(way + side)))
                 draw.line([*branch, *end], fill=light)
     ice = blurred(np.asarray(drawing, dtype=float), 0.7)
-    ice = mean + spread * (ice - ice.mean()) / max(ice.std(), 1e-9)
-    return clipped(ice[:, :, None] * ICE)
+    share = 1 + spread / np.mean(colour) * (ice - ice.mean()) / max(ice.std(), 1e-9)
+    return clipped(share[:, :, None] * colour)
 
 
 def _relief(liquid: Array) -> Array:
     """Light on drops of water, (H, W), 1 where it is brightest: brighter at the upper left rim than at the lower right.
 
     Args:
-        liquid: thickness of the water, 0 beside the drops.
+        liquid: thickness of the water, 0 to 255, and 0 beside the drops.
     """
-    drops = liquid > 0
-    rims = drops & ~ndimage.binary_erosion(drops, border_value=True)
+    rims = edges(liquid, low=50, high=150)
     if not rims.any():
         return np.zeros_like(liquid)
     distance = np.minimum(ndimage.distance_transform_edt(~rims), 20)
@@ -137,7 +141,7 @@ def _relief(liquid: Array) -> Array:
     counts = np.bincount(distance.ravel(), minlength=21)
     below = counts.cumsum()
     first = counts[counts > 0][0]
-    spread = 255 * (below - first) / max(below[-1] - first, 1)
-    slope = ndimage.correlate(np.rint(spread)[distance], [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], mode="mirror")
-    light = liquid * ndimage.uniform_filter(np.clip(slope, 0, 255), 3, mode="mirror")
+    spread = np.rint(255 * (below - first) / max(below[-1] - first, 1))
+    slope = ndimage.correlate(spread[distance], [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], mode="mirror")
+    light = liquid * np.rint(ndimage.uniform_filter(np.clip(slope, 0, 255), 3, mode="mirror"))
     return clipped(light / max(light.max(), 1e-9))
