@@ -88,7 +88,8 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
         WrongUse: for values that are not valid, an unknown perturbation or smoother, or a file that is not there.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    options = split_pairs(given.pop("option", ())) | {name: given.pop(name) for name in OPTIONS if name in given}
+    pairs = split_pairs(given.pop("option", ()))
+    options = pairs | {name: given.pop(name) for name in OPTIONS if name in given}
     fields = (PRESET if preset else {}) | given
     if classes:
         fields["classes"] = read_classes(classes)
@@ -97,7 +98,8 @@ def recipe_from(*, preset: str | None, classes: Path | None, **given: Any) -> Re
     perturbation = find_perturbation(given.get("perturbation", DEFAULT_PERTURBATION))
     if "levels" not in given and "perturbation" in given:
         fields["levels"] = perturbation.levels
-    fields["options"] = perturbation.settle(options).model_dump(exclude_none=True)
+    typed = {name: f"--option {name}={value}" for name, value in pairs.items()}
+    fields["options"] = perturbation.settle(options, typed).model_dump(exclude_none=True)
     recipe = make_recipe(**fields)
     perturbation.check_recipe(recipe)
     check_smoother(recipe, given)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from db.axis import Axis
+from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 #: The kinds of an axis, and what a section of their perturbations is called.
-KINDS = {"noise": "noise", "corruption": "corruptions of ImageNet-C", "attack": "attacks"}
+KINDS = {"noise": "Noise", "corruption": "Corruptions of ImageNet-C", "attack": "Attacks"}
 
 
 @click.command("list")
@@ -30,9 +31,10 @@ def list_members(form: str) -> None:
         return
     formatter = click.HelpFormatter()
     for kind, title in KINDS.items():
-        alike = {one["name"]: _said_of(one) for one in found["perturbations"] if one["kind"] == kind}
-        _write(formatter, f"Perturbations (--perturbation NAME): {title}", alike)
-    _write(formatter, "Smoothers (--smoother NAME)", {one["name"]: one["about"] for one in found["smoothers"]})
+        alike = [one for one in found["perturbations"] if one["kind"] == kind]
+        _write_perturbations(formatter, f"{title} (--perturbation NAME)", alike)
+    smoothers = {one["name"]: one["about"] for one in found["smoothers"]}
+    _write(formatter, "Smoothers (--smoother NAME)", _default_first(smoothers, DEFAULT_SMOOTHER))
     _write(formatter, "Models (--model NAME)", {one["name"]: one["about"] for one in found["models"]})
     _write(formatter, "Datasets (IMAGES)", {one["name"]: one["about"] for one in found["datasets"]})
     click.echo(formatter.getvalue().strip())
@@ -83,12 +85,30 @@ def _first_line(member: object) -> str:
     return (member.__doc__ or "").splitlines()[0]
 
 
-def _said_of(perturbation: dict[str, Any]) -> str:
+def _write_perturbations(formatter: click.HelpFormatter, title: str, found: list[dict[str, Any]]) -> None:
+    """A section of perturbations. What their levels measure is said once if it is the same for all."""
+    scales = {_scale(one) for one in found}
+    said = {one["name"]: one["about"] + (f" {_scale(one)}" if len(scales) > 1 else "") + _options(one) for one in found}
+    with formatter.section(title):
+        if len(scales) == 1:
+            formatter.write_text(next(iter(scales)))
+        formatter.write_dl(list(_default_first(said, DEFAULT_PERTURBATION).items()))
+
+
+def _scale(perturbation: dict[str, Any]) -> str:
     axis = Axis(*(perturbation[field] for field in Axis._fields))
-    levels = ", ".join(map(axis.number, perturbation["levels"]))
+    return f"Levels: {axis.label}, by default {', '.join(map(axis.number, perturbation['levels']))}."
+
+
+def _options(perturbation: dict[str, Any]) -> str:
     flags = ", ".join(f"--{name.replace('_', '-')}" for name in perturbation["options"])
-    options = f" Options: {flags}." if flags else ""
-    return f"{perturbation['about']} Levels: {axis.label}, by default {levels}.{options}"
+    return f" Options: {flags}." if flags else ""
+
+
+def _default_first(said: dict[str, str], default: str) -> dict[str, str]:
+    """The default before the others, and marked."""
+    first = {default: f"The default. {said[default]}"} if default in said else {}
+    return first | {name: about for name, about in said.items() if name != default}
 
 
 def _write(formatter: click.HelpFormatter, title: str, rows: "Mapping[str, str]") -> None:

@@ -14,6 +14,8 @@ from producer.dataset import Dataset
 #: Images per job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Starting and ending a
 #: job costs about half an image's time (docs/explanation/performance.md).
 JOB_SIZE = 64
+#: Options of an attack that tell its runs apart, with the value that a run's name does not say.
+NAMED_OPTIONS = {"attacker": "model", "target": "none"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,9 @@ def copies_of(recipe: Recipe, n: int | None) -> int:
     if n is None or n < 1:
         raise WrongUse(f"--n: a certificate needs at least one copy that estimates (given: {n})")
     if recipe.stop_n not in (None, n):
-        raise WrongUse(f"--n {n}: the looks of this certificate, which stops early, were chosen for n = {recipe.stop_n}")
+        raise WrongUse(
+            f"--n {n}: the looks of this certificate, which stops early, were chosen for n = {recipe.stop_n}"
+        )
     return recipe.selection + n
 
 
@@ -96,6 +100,10 @@ def default_name(recipe: Recipe, dataset: Dataset) -> str:
     """The name of a run that was given none: dataset and model, and what is not as usual."""
     model = recipe.model.rsplit("/", 1)[-1].split("@")[0]
     perturbation = [] if recipe.perturbation == DEFAULT_PERTURBATION else [recipe.perturbation]
+    options = dict(recipe.options or ())
+    perturbation += [
+        f"{name}-{options[name]}" for name, usual in NAMED_OPTIONS.items() if options.get(name, usual) != usual
+    ]
     usual = UNSMOOTHED if recipe.certifies else DEFAULT_SMOOTHER
     smoother = [] if recipe.smoother == usual else [recipe.smoother]
     certificate = ["certificate"] if recipe.certifies else []

@@ -1,9 +1,10 @@
 """One image of a run: what was found for it at each level, or its failure, or neither while it is pending."""
 
+import difflib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from db.errors import WrongUse, plain
@@ -13,8 +14,8 @@ from db.store import Entry
 from db.tables import Failure, Image, Prediction
 from report.kind import require_votes
 
-#: Most paths that a message names.
-CANDIDATES = 3
+#: Most paths that a message names, and most paths among which it looks for them: comparing these takes half a second.
+CANDIDATES, MOST_COMPARED = 3, 5_000
 
 
 class Judgement(NamedTuple):
@@ -110,9 +111,20 @@ def named_image(session: Session, run: RunInfo, name: str) -> int:
     if len(found) == 1:
         return int(found[0].id)
     if not found:
-        raise WrongUse(f"run {run.id} has no image {name!r}; `smoothvote images {run.id}` lists them")
+        raise WrongUse(
+            f"run {run.id} has no image {name!r}{_near(session, mine, name)}; `smoothvote images {run.id}` lists all"
+        )
     some = plain(", ".join(row.path for row in found[:CANDIDATES])) + (", …" if len(found) > CANDIDATES else "")
     raise WrongUse(f"{name!r} fits {len(found)} images of run {run.id}: {some}; give more of the path")
+
+
+def _near(session: Session, images: Select[tuple[int, str]], name: str) -> str:
+    """What a person may have meant who named no image."""
+    paths = session.execute(images.limit(MOST_COMPARED)).all()
+    by_name = {row.path.rpartition("/")[2]: row.path for row in paths}
+    near = difflib.get_close_matches(name.rpartition("/")[2], by_name, n=CANDIDATES)
+    meant = f"did you mean {plain(' or '.join(by_name[one] for one in near))}? " if near else ""
+    return f": {meant}give its path in the dataset, or the last parts of it"
 
 
 def entry_of(image: Image) -> Entry:

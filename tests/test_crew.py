@@ -254,3 +254,7 @@ def test_a_run_without_a_name_is_called_by_what_it_measures() -> None:
     assert default_name(FIRST, DATASET) == "images-first"
     other = make_recipe(model="torchvision/resnet50@IMAGENET1K_V2", perturbation="salt", smoother="median")
     assert default_name(other, DATASET) == "images-resnet50-salt-median"
+    attacked = {"model": "timm/first", "perturbation": "pgd", "options": {"attacker": "model", "target": "none"}}
+    assert default_name(make_recipe(**attacked), DATASET) == "images-first-pgd"
+    attacked["options"] = {"attacker": "defence", "target": 3, "steps": 20}
+    assert default_name(make_recipe(**attacked), DATASET) == "images-first-pgd-attacker-defence-target-3"

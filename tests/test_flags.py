@@ -191,8 +191,11 @@ def test_list_names_what_a_run_can_be_made_of() -> None:
         "--arch",
         "manifest",
         "by default 0, 1/255, 2/255, 4/255. Options: --attacker",
+        "Noise (--perturbation NAME): gaussian The default. Gaussian noise",
+        "Smoothers (--smoother NAME): gaussian The default. Gaussian blur",
     ):
         assert part in " ".join(said.split())  # wherever a line is broken
+    assert said.count("Levels: severity") == 1
     assert max(map(len, said.splitlines())) <= 80
 
 

@@ -89,11 +89,11 @@ def test_a_run_records_every_option_of_its_perturbation_that_has_a_value() -> No
 
 @pytest.mark.usefixtures("fog")
 def test_an_option_that_the_perturbation_does_not_take_is_refused_in_one_line() -> None:
-    assert refusal(steps="3") == "--steps: the perturbation gaussian does not take it; leave it out"
+    assert refusal(steps="3") == "--steps: the perturbation gaussian takes no options; leave it out"
     assert refusal(perturbation="fog", attack_model="timm/a") == (
-        "--attack-model: the perturbation fog does not take it; leave it out"
+        "--attack-model: the perturbation fog takes steps, step_size, colour; leave it out"
     )
-    assert refusal(option=("wind=3",)) == "--wind: the perturbation gaussian does not take it; leave it out"
+    assert refusal(option=("wind=3",)) == "--option wind=3: the perturbation gaussian takes no options; leave it out"
     assert refusal(option=("wind",)) == "--option wind: write NAME=VALUE, as steps=20"
 
 

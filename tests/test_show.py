@@ -214,6 +214,11 @@ def test_an_image_is_named_by_its_path_its_end_or_where_it_lies(engine: Engine, 
             named_image(session, run, "cat.jpg")
         with pytest.raises(WrongUse, match=r"has no image '%'"):
             named_image(session, run, "%")
+        with pytest.raises(
+            WrongUse,
+            match=r"has no image 'x/endnig\.jpeg': did you mean c/ending\.jpg or .*\? give its path in the dataset",
+        ):
+            named_image(session, run, "x/endnig.jpeg")
 
 
 def test_a_sheet_has_a_row_a_level_with_pictures_as_sharp_as_they_are(

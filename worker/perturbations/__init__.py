@@ -6,6 +6,7 @@ reads names, axes and levels from here and has no torch: members import torch in
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -102,16 +103,21 @@ class Perturbation(ABC):
         """
         self.check(recipe.levels)
 
-    def settle(self, given: Mapping[str, Any]) -> Options:
+    def settle(self, given: Mapping[str, Any], typed: Mapping[str, str] = MappingProxyType({})) -> Options:
         """All options, from those that are given: checked, with defaults for the others.
+
+        Args:
+            given: values, or their texts, by the option's name.
+            typed: by the option's name what a person typed, for messages; if it is not there, the option's flag.
 
         Raises:
             WrongUse: naming the flag of an option that it does not take, or whose value is not valid.
         """
         for name in given:
             if name not in self.options.model_fields:
-                flag = name.replace("_", "-")
-                raise WrongUse(f"--{flag}: the perturbation {self.name} does not take it; leave it out")
+                flag = typed.get(name) or f"--{name.replace('_', '-')}"
+                taken = ", ".join(self.options.model_fields) or "no options"
+                raise WrongUse(f"{flag}: the perturbation {self.name} takes {taken}; leave it out")
         try:
             return self.options(**given)
         except ValidationError as error:
