@@ -44,7 +44,7 @@ def make_classifier(
     """Builds the classifier of a recipe.
 
     Args:
-        recipe: names the model; its levels say how many views an image has.
+        recipe: names the model; the levels of a vote say how many views an image has.
         device: cpu or cuda:N.
         engine: auto, eager, openvino or compile.
         batch_size: the most views in a forward pass; None takes a default by device.
@@ -55,7 +55,9 @@ def make_classifier(
     """
     model = load(recipe)
     try:
-        place = _place(torch.device(device), len(recipe.levels) * len(VIEWS), batch_size)
+        # The copies of a certificate fill passes of any size (worker/copies.py).
+        views = 1 if recipe.certifies else len(recipe.levels) * len(VIEWS)
+        place = _place(torch.device(device), views, batch_size)
         network = Normalised(model.network, model.preprocessing).eval().to(place.device)
         network = network.to(memory_format=torch.channels_last)
     except (RuntimeError, AssertionError) as error:
@@ -75,7 +77,7 @@ def make_classifier(
 
 
 def _place(device: torch.device, views: int, batch_size: int | None) -> Place:
-    """Chooses batch size and lanes for a device, if each image has ``views`` views."""
+    """Chooses batch size and lanes for a device, if ``views`` views belong into one pass, or equal parts of them."""
     most = batch_size or BATCH_SIZE[device.type]
     # Whole images, or equal parts of one, so that no pass needs padding.
     size = most // views * views if views <= most else math.ceil(views / math.ceil(views / most))

@@ -1,4 +1,7 @@
-"""Computing a job: reads its images and predicts them with the recipe's classifier, which is kept for later jobs."""
+"""Computing a job: reads its images, and predicts them or counts their copies' labels.
+
+The recipe's classifier is kept for later jobs.
+"""
 
 import logging
 import time
@@ -14,6 +17,7 @@ from db.settings import Settings
 from db.store import Entry, Found, Work
 from worker.assembly import make_classifier
 from worker.classifier import Classifier, DeviceLost, choose_device
+from worker.copies import count_copies
 from worker.files import find_root, read
 from worker.images import Pixels, decode
 from worker.pipeline import Case, predict
@@ -48,7 +52,7 @@ class Compute:
         return Pinned(classifier.weights_sha256, classifier.preprocessing)
 
     def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
-        """Predicts a job's images: yields predictions and failures, some images at a time.
+        """Computes a job: yields predictions or counts, and failures, some images at a time.
 
         Raises:
             Refusal: if this machine cannot read the images or run the model.
@@ -60,7 +64,11 @@ class Compute:
             for image_id, entry in work.images
         ]
         try:
-            yield from predict(images, work.recipe, self._classifier_of(work.recipe), watch)
+            classifier = self._classifier_of(work.recipe)
+            if work.recipe.certifies:
+                yield from count_copies(images, work.recipe, work.copies, classifier, watch)
+            else:
+                yield from predict(images, work.recipe, classifier, watch)
         except DeviceLost as error:
             raise BrokenProcess(str(error)) from error
 

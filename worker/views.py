@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from db.errors import Refusal, WrongUse
-from db.recipe import VIEWS, Preprocessing, Recipe
+from db.recipe import UNSMOOTHED, VIEWS, Preprocessing, Recipe
 from worker.images import Pixels, to_unit
 from worker.keys import Key
 from worker.lanes import batched
@@ -25,6 +25,8 @@ from worker.unusable import Unusable
 SMOOTHED_AT_ONCE = 1_000_000
 #: An image whose resized long side would have more pixels is a strip: it is never resized as a whole.
 LONGEST_PLAIN_SIDE = 16_384
+#: A recipe that leaves an image as it is.
+UNTOUCHED = Recipe(levels=(0,), smoother=UNSMOOTHED)
 
 
 class Steps(NamedTuple):
@@ -132,6 +134,25 @@ def merges_steps(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -
     height, width = pixels.values.shape[:2]
     longest = max(resized_sides(height, width, preprocessing.resize))
     return isinstance(perturbation, Pointwise) and isinstance(smoother, Separable) and longest <= LONGEST_PLAIN_SIDE
+
+
+def fitted(pixels: Pixels, recipe: Recipe, preprocessing: Preprocessing) -> torch.Tensor:
+    """An image as it is, resized and cropped, on the CPU: (3, crop, crop). A certificate adds its noise to this.
+
+    Args:
+        pixels: of the image.
+        recipe: names the smoother, which will get images of the crop's size.
+        preprocessing: for resize and crop.
+
+    Raises:
+        Unusable: too_small, too_narrow.
+    """
+    height, width = pixels.values.shape[:2]
+    _check_size(preprocessing.crop, preprocessing.crop, recipe, SMOOTHERS.find(recipe.smoother))
+    if max(resized_sides(height, width, preprocessing.resize)) <= LONGEST_PLAIN_SIDE:
+        return fit(pixels.image, preprocessing)
+    field = torch.zeros(1, height, width)
+    return draw_views(pixels, field, UNTOUCHED, preprocessing, torch.device("cpu"))[0]
 
 
 class Plane(NamedTuple):

@@ -97,7 +97,7 @@ class Worker:
             with watch.on("commit"):
                 stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
-        said = f"{images} images, {len(found.failed)} without prediction" if stored else "another worker was first"
+        said = f"{images} images{_copies(claim)}, {len(found.failed)} failed" if stored else "another worker was first"
         took = time.monotonic() - began
         logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
 
@@ -120,6 +120,7 @@ class Worker:
                         return None
                     all_found.predicted.extend(some.predicted)
                     all_found.failed.extend(some.failed)
+                    all_found.counted.extend(some.counted)
                     alive(self.settings.stall)
         finally:
             faulthandler.cancel_dump_traceback_later()
@@ -164,6 +165,12 @@ class Worker:
         finally:
             over.set()
             holder.join()
+
+
+def _copies(claim: Claim) -> str:
+    """Which copies of each image a job of a certificate counts, for the log."""
+    first, last = claim.copies
+    return f", copies {first} to {last}" if last else ""
 
 
 def alive(stall: float) -> None:

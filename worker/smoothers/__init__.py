@@ -39,9 +39,10 @@ class Smoother(ABC):
 
     @abstractmethod
     def smooth(self, images: "torch.Tensor", recipe: Recipe) -> "torch.Tensor":
-        """S of (N, 3, H, W) float32 images in [0, 1]: the same shape and device.
+        """S of (N, 3, H, W) float32 images: the same shape and device.
 
-        What becomes of an image must not depend on the others, nor on how many there are.
+        Their values are in [0, 1], but those of a certificate's noisy copies may be beyond. What becomes of an image
+        must not depend on the others, nor on how many there are.
         """
 
 
