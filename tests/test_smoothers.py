@@ -60,6 +60,7 @@ def test_the_gradient_of_a_differentiable_member_is_that_of_its_differences(memb
 
     images.requires_grad_()
     if not member.differentiable:
+        assert not weighed(0).requires_grad
         return
     (gradient,) = torch.autograd.grad(weighed(0), images)
     with torch.no_grad():

@@ -18,6 +18,7 @@ class Gaussian(Separable):
 
     name = "gaussian"
     uses = ("kernel_size", "kernel_sigma")
+    differentiable = True
 
     def smallest_side(self, recipe: Recipe) -> int:
         """Half a kernel and a pixel: a border is reflected without its edge."""
