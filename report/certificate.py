@@ -7,32 +7,15 @@ shorter than σ·Φ⁻¹(p) in L2 changes the label (Theorem 1).
 """
 
 import math
-from functools import lru_cache
 from statistics import NormalDist
 
+from db.bound import lower_bound as lower_bound
 from db.errors import WrongUse
 
 #: The probability with which a certificate may be wrong, where nobody chooses another: the paper's.
 ALPHA = 0.001
 #: The radii at which certified accuracy is reported, in L2 distance of the model's input, whose pixels are in [0, 1].
 RADII = tuple(number / 4 for number in range(13))
-
-
-@lru_cache(maxsize=200_000)
-def lower_bound(hits: int, of: int, alpha: float) -> float:
-    """The one-sided lower confidence bound for a probability, by Clopper & Pearson (1934).
-
-    Args:
-        hits: how many of the trials succeeded.
-        of: number of trials.
-        alpha: how probable it may be that the bound lies above the true probability.
-
-    Returns:
-        The p at which ``hits`` or more successes have the probability ``alpha``; 0 if there are no hits.
-    """
-    from scipy.special import betaincinv
-
-    return float(betaincinv(hits, of - hits + 1, alpha)) if hits else 0.0
 
 
 def radius(p: float, sigma: float) -> float | None:

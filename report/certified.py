@@ -10,14 +10,37 @@ from sqlalchemy import Engine, case, func, null, select
 from sqlalchemy.orm import Session
 
 from db.errors import WrongUse
+from db.recipe import Stopping
 from db.runs import RunInfo, find_run, progress
 from db.session import reading
 from db.tables import Image
-from report.certificate import ALPHA, RADII, certified_radius, check_copies, largest_radius, predicts
+from report.certificate import ALPHA, RADII, certified_radius, check_alpha, check_copies, largest_radius, predicts
 from report.certified_level import Answer, CertifiedLevel, level_of
 from report.counts import asked, check_end, copies_of_all, leaders, selection
 from report.kind import require_certificates
 from report.stats import INTERVALS, Interval, Rate
+
+
+class Bounds(NamedTuple):
+    """What the bound of each image is computed with."""
+
+    #: The number of copies that estimate; the most that an image may have, if images stop early.
+    n: int
+    #: The probability with which a bound may be wrong: α, divided by the number of looks if images stop early.
+    alpha: float
+
+
+class Stopped(NamedTuple):
+    """How early the images of a run stopped."""
+
+    rule: Stopping
+    #: Copies that estimate, of an image that has stopped, on average; None if none has.
+    mean_copies: float | None
+
+    @property
+    def saved(self) -> float | None:
+        """The share of the n copies of these images that were not needed."""
+        return None if self.mean_copies is None else 1 - self.mean_copies / self.rule.n
 
 
 class Best(NamedTuple):
@@ -42,6 +65,8 @@ class Certified:
     n: int | None
     #: The largest n of which every image has all copies.
     n_of_all: int | None = None
+    #: Of a run whose images stop early: when they do, and what that saved.
+    stopped: Stopped | None = None
     #: The method for the intervals of rates.
     interval: Interval
     levels: list[CertifiedLevel]
@@ -85,16 +110,17 @@ def certified(
     """
     if interval not in INTERVALS:
         raise WrongUse(f"there is no interval {interval!r}; there are {', '.join(INTERVALS)}")
-    n = check_choice(session, run, alpha, n)
+    bounds = check_choice(session, run, alpha, n)
     so_far = progress(session, run)
-    found = _answers(session, run, alpha, n)
+    found = _answers(session, run, bounds)
     return Certified(
         run=run,
         name=run.name,
         alpha=alpha,
         n0=selection(run),
-        n=n,
+        n=bounds.n,
         n_of_all=copies_of_all(session, run),
+        stopped=run.recipe.stopping and Stopped(run.recipe.stopping, _mean_copies(session, run, bounds.n)),
         interval=interval,
         levels=[
             level_of(
@@ -104,7 +130,7 @@ def certified(
                 expected=so_far.expected,
                 failed=so_far.failed,
                 skipped=so_far.skipped,
-                largest=largest_radius(n, sigma, alpha),
+                largest=largest_radius(bounds.n, sigma, bounds.alpha),
             )
             for sigma in run.recipe.levels
         ],
@@ -123,32 +149,43 @@ def read_certified(
         return certified(session, find_run(session, name), alpha=alpha, n=n, interval=interval)
 
 
-def check_choice(session: Session, run: RunInfo, alpha: float, n: int | None) -> int:
-    """The n that a person means, once it and α are found to be possible.
+def check_choice(session: Session, run: RunInfo, alpha: float, n: int | None) -> Bounds:
+    """The n that a person means and the α of each bound, once both are found to be possible.
+
+    The looks of a run that stops early are chosen before its copies are drawn, so that any α may be asked for later.
 
     Raises:
         WrongUse: if they are not, or the run has no certificates.
     """
     require_certificates(run, f"see `smoothvote report {run.id}` without --alpha and --n")
     n = asked(run) if n is None else n
-    check_copies(n, alpha)
+    check_alpha(alpha)
+    each = alpha / len(run.recipe.stopping.looks) if run.recipe.stopping else alpha
+    check_copies(n, each)
     check_end(session, run, n)
-    return n
+    return Bounds(n, each)
 
 
-def _answers(session: Session, run: RunInfo, alpha: float, n: int) -> dict[float, list[Answer]]:
-    """The answers at each level. The database counts images that are alike, so that few rows are read."""
+def _mean_copies(session: Session, run: RunInfo, n: int) -> float | None:
+    """How many copies that estimate an image took, on average over those that have stopped."""
     found = leaders(run, n)
+    mean = session.scalar(select(func.avg(found.c.n)))
+    return None if mean is None else float(mean)
+
+
+def _answers(session: Session, run: RunInfo, bounds: Bounds) -> dict[float, list[Answer]]:
+    """The answers at each level. The database counts images that are alike, so that few rows are read."""
+    found = leaders(run, bounds.n)
     c, true = found.c, Image.label
     right, first_right = (
         case((true.is_(None), null()), (label == true, 1), else_=0) for label in (c.label, c.first_label)
     )
-    columns = [c.level, right.label("right"), first_right.label("first_right"), c.hits, c.first, c.second]
+    columns = [c.level, right.label("right"), first_right.label("first_right"), c.n, c.hits, c.first, c.second]
     alike = select(*columns, func.count().label("images")).join(Image, Image.id == c.image_id).group_by(*columns)
     answers: dict[float, list[Answer]] = {}
     for row in session.execute(alike):
-        radius, labelled = certified_radius(row.hits, n, row.level, alpha), row.right is not None
-        abstains = not predicts(row.first, row.second, alpha)
+        radius, labelled = certified_radius(row.hits, row.n, row.level, bounds.alpha), row.right is not None
+        abstains = not predicts(row.first, row.second, bounds.alpha)
         answer = Answer(
             right=bool(row.right) if labelled and radius is not None else None,
             labelled=labelled,

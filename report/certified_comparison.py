@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db.runs import RunInfo
 from db.tables import Image
 from report.certificate import ALPHA, RADII, certified_radius
-from report.certified import check_choice
+from report.certified import Bounds, check_choice
 from report.comparison import Compared, Difference, check_comparable, recipe_differences
 from report.counts import asked, copies_of_all, leaders
 from report.kind import require_certificates
@@ -57,7 +57,8 @@ class CertifiedComparison:
 
     first: RunInfo
     second: RunInfo
-    #: Of both: the probability with which each certificate may be wrong, and how many copies estimate.
+    #: Of both: the probability with which each certificate may be wrong, and how many copies estimate; in a run whose
+    #: images stop early, the most that an image may have.
     alpha: float
     n: int
     interval: Interval
@@ -104,7 +105,8 @@ def compare_certified(
         first: one run.
         second: the other; differences are second less first.
         alpha: the probability with which each certificate may be wrong.
-        n: how many copies estimate; None for the smaller of what the two runs were asked for.
+        n: how many copies estimate; None for the smaller of what the two runs were asked for. A run whose images stop
+            early has its own n alone.
         interval: the method for the intervals of rates. Those of differences of rates are Newcombe's.
 
     Raises:
@@ -115,8 +117,7 @@ def compare_certified(
         require_certificates(run, "compare votes with votes, and certificates with certificates")
     check_comparable(session, first, second)
     n = min(asked(first), asked(second)) if n is None else n
-    for run in (first, second):
-        check_choice(session, run, alpha, n)
+    bounds = [check_choice(session, run, alpha, n) for run in (first, second)]
     return CertifiedComparison(
         first=first,
         second=second,
@@ -124,16 +125,16 @@ def compare_certified(
         n=n,
         interval=interval,
         complete=all(copies_of_all(session, run) >= n for run in (first, second)),
-        levels=_levels(session, first, second, alpha, n, interval),
+        levels=_levels(session, first, second, bounds, interval),
     )
 
 
 def _levels(
-    session: Session, first: RunInfo, second: RunInfo, alpha: float, n: int, interval: Interval
+    session: Session, first: RunInfo, second: RunInfo, bounds: Sequence[Bounds], interval: Interval
 ) -> list[CertifiedLevelComparison]:
     sigmas = [sigma for sigma in first.recipe.levels if sigma in second.recipe.levels]
-    pairs = _pairs(session, first, second, alpha, n)
-    in_first, in_second = _predicted(session, first, n), _predicted(session, second, n)
+    pairs = _pairs(session, first, second, bounds)
+    in_first, in_second = (_predicted(session, run, of.n) for run, of in zip((first, second), bounds, strict=True))
     counts = {
         (sigma, radius): _certified_at(pairs[sigma], radius)
         for sigma in sigmas
@@ -166,13 +167,15 @@ def _levels(
     return levels
 
 
-def _pairs(session: Session, first: RunInfo, second: RunInfo, alpha: float, n: int) -> dict[float, list[Pair]]:
+def _pairs(session: Session, first: RunInfo, second: RunInfo, bounds: Sequence[Bounds]) -> dict[float, list[Pair]]:
     """What both runs found at each level. The database counts images that are alike, so that few rows are read."""
-    one, two = leaders(first, n).alias("one"), leaders(second, n).alias("two")
+    one, two = leaders(first, bounds[0].n).alias("one"), leaders(second, bounds[1].n).alias("two")
     true = Image.label
     columns = [
         one.c.level,
         true.is_not(None).label("labelled"),
+        one.c.n.label("first_n"),
+        two.c.n.label("second_n"),
         one.c.hits.label("first_hits"),
         two.c.hits.label("second_hits"),
         (one.c.label == true).label("first_right"),
@@ -186,7 +189,8 @@ def _pairs(session: Session, first: RunInfo, second: RunInfo, alpha: float, n: i
     )
     pairs: dict[float, list[Pair]] = {}
     for row in session.execute(alike):
-        radii = [certified_radius(hits, n, row.level, alpha) for hits in (row.first_hits, row.second_hits)]
+        counted = ((row.first_hits, row.first_n), (row.second_hits, row.second_n))
+        radii = [certified_radius(hits, n, row.level, of.alpha) for (hits, n), of in zip(counted, bounds, strict=True)]
         pair = Pair(
             labelled=bool(row.labelled),
             first=radii[0] if row.first_right else None,

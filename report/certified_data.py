@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from report.certified import Certified
+from report.certified import Certified, Stopped
 from report.certified_level import QUANTILES, CertifiedLevel
 from report.certified_verdict import verdict
 from report.data import rate_json, run_json
@@ -20,6 +20,7 @@ def to_json(found: Certified) -> dict[str, Any]:
         "alpha": found.alpha,
         "n0": found.n0,
         "n": found.n,
+        "stopping": found.stopped and _stopping_json(found.stopped),
         "verdict": verdict(found),
         "levels": [_level_json(level) for level in found.levels],
         "envelope": [
@@ -33,6 +34,13 @@ def to_json(found: Certified) -> dict[str, Any]:
             for best in found.envelope
         ],
     }
+
+
+def _stopping_json(stopped: Stopped) -> dict[str, Any]:
+    """When images stop early, and how many copies that estimate they took on average; null until one has stopped."""
+    rule = stopped.rule
+    chosen = {"radius": rule.radius, "alpha": rule.alpha, "n": rule.n, "looks": list(rule.looks)}
+    return chosen | {"mean_copies": stopped.mean_copies, "saved": stopped.saved}
 
 
 def _level_json(level: CertifiedLevel) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from db.outcome import without_prediction
 from db.runs import RunInfo
 from db.tables import Failure, Image
 from report.certificate import ALPHA, lower_bound, predicts, radius
-from report.certified import check_choice
+from report.certified import Bounds, check_choice
 from report.counts import leaders
 from report.exports import Page, page_of
 from report.rows import PAGE, level_of
@@ -70,14 +70,14 @@ def certificate_pages(
     wanted = list(COLUMNS) if columns is None else list(columns)
     if unknown := [name for name in wanted if name not in COLUMNS]:
         raise WrongUse(f"there is no column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
-    n = check_choice(session, run, alpha, n)
+    bounds = check_choice(session, run, alpha, n)
     level = None if level is None else level_of(run, level)
     names = class_names(run.recipe)
     size = max(1, PAGE // len(run.recipe.levels))
     for first in range(0, run.expected, size):
         rows = [
-            *_certified(session, run, alpha, n, level, first, first + size - 1),
-            *(() if level is not None else _failed(session, run, n, first, first + size - 1)),
+            *_certified(session, run, bounds, level, first, first + size - 1),
+            *(() if level is not None else _failed(session, run, bounds.n, first, first + size - 1)),
         ]
         for row in rows:
             for label in ("label", "certified_label"):
@@ -87,17 +87,17 @@ def certificate_pages(
 
 
 def _certified(
-    session: Session, run: RunInfo, alpha: float, n: int, level: float | None, first: int, last: int
+    session: Session, run: RunInfo, bounds: Bounds, level: float | None, first: int, last: int
 ) -> Iterator[dict[str, Any]]:
     """The certificates of a span of images."""
-    found = leaders(run, n, span=(first, last))
+    found = leaders(run, bounds.n, span=(first, last))
     wanted: Select[Any] = select(Image.position, Image.path, Image.label.label("true"), *found.c).join_from(
         Image, found, found.c.image_id == Image.id
     )
     if level is not None:
         wanted = wanted.where(found.c.level == level)
     for row in session.execute(wanted):
-        low = lower_bound(row.hits, n, alpha)
+        low = lower_bound(row.hits, row.n, bounds.alpha)
         at = radius(low, row.level)
         abstained = at is None
         yield {
@@ -112,8 +112,8 @@ def _certified(
             "radius": at,
             "selected": row.selected,
             "hits": row.hits,
-            "n": n,
-            "predict_label": row.first_label if predicts(row.first, row.second, alpha) else None,
+            "n": row.n,
+            "predict_label": row.first_label if predicts(row.first, row.second, bounds.alpha) else None,
             "outcome": _outcome(None if abstained else row.label, row.true),
             "code": None,
             "message": None,

@@ -18,7 +18,7 @@ def verdict(found: Certified) -> str:
     if not levels:
         return NOTHING if found.complete else "No image has all its copies yet."
     said = _labelled(found) if any(level.labelled for level in levels) else [_unlabelled(levels)]
-    text = " ".join([*said, _abstentions(levels), guarantee(found)])
+    text = " ".join([*said, _abstentions(levels), guarantee(found), *_stopping(found)])
     return text if found.complete else so_far(text)
 
 
@@ -30,6 +30,18 @@ def guarantee(found: Certified) -> str:
         f"Each certificate is wrong with probability at most α = {found.alpha:g}, over the draws of noise. It is about the "
         "smoothed classifier, whose label is the one that the model gives most often under this noise."
     )
+
+
+def _stopping(found: Certified) -> list[str]:
+    """How many copies early stopping saved, and what it does to the radii."""
+    if found.stopped is None or found.stopped.mean_copies is None:
+        return []
+    stopped, rule = found.stopped, found.stopped.rule
+    return [
+        f"An image took {stopped.mean_copies:.0f} of {rule.n} copies on average, because it stops once it is known whether "
+        f"it is certified at radius {rule.radius:g}: that saved {stopped.saved:.0%}. Each bound is at α/{len(rule.looks)}, "
+        "for the looks at which an image may stop; larger radii hold as well, but all copies would give larger ones."
+    ]
 
 
 def _labelled(found: Certified) -> list[str]:

@@ -8,12 +8,13 @@ Of the leaders, the selected label is the one that most of the first n0 copies h
 
 from typing import Any
 
-from sqlalchemy import Subquery, case, func, select
+from sqlalchemy import ColumnElement, Subquery, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from db.copies import parts_of
 from db.errors import WrongUse
 from db.runs import RunInfo
+from db.stopping import stopped
 from db.tables import Count, Failure, Image, Job
 
 
@@ -34,7 +35,12 @@ def copies_of_all(session: Session, run: RunInfo) -> int:
 
 
 def ends(session: Session, run: RunInfo) -> list[int]:
-    """The n at which the copies of this run can be counted, ascending: a part of the copies ends there."""
+    """The n at which the copies of this run can be counted, ascending: a part of the copies ends there.
+
+    A run that stops early has its own n alone, at which each image's number of copies is its own.
+    """
+    if run.recipe.stopping:
+        return [asked(run)]
     spans = select(Job.copies_first, Job.copies_last).where(Job.run_id == run.id).distinct()
     n0 = selection(run)
     starts = {part.first for first, last in session.execute(spans) for part in parts_of(n0, first, last)}
@@ -45,8 +51,12 @@ def check_end(session: Session, run: RunInfo, n: int) -> None:
     """Checks that the run's copies can be counted up to this n.
 
     Raises:
-        WrongUse: if the run has fewer copies, or a part of them would have to be divided.
+        WrongUse: if the run has fewer copies, or a part of them would have to be divided, or its images stop early.
     """
+    if run.recipe.stopping and n != asked(run):
+        raise WrongUse(
+            f"--n {n}: the images of run {run.id} stop early, at looks that were chosen for n = {asked(run)}; leave out --n"
+        )
     if n > asked(run):
         raise WrongUse(
             f"--n {n}: run {run.id} has {asked(run)} copies that estimate; `smoothvote certify` with the same flags and "
@@ -64,22 +74,32 @@ def check_end(session: Session, run: RunInfo, n: int) -> None:
 def leaders(run: RunInfo, n: int, *, span: tuple[int, int] | None = None) -> Subquery:
     """One row for each image and level that has all n0 copies and the first n that estimate.
 
-    Columns: image_id, level; label, the selected one, and hits, how many of the n copies have it; selected, how many of
-    the n0 have it; first_label, first and second: the label that most of the n copies have, and the numbers of copies
-    with it and with the second most frequent label. Failed images are left out.
+    In a run that stops early, these are the images that have stopped, each with its own n.
+
+    Columns: image_id, level, n; label, the selected one, and hits, how many of the n copies have it; selected, how many
+    of the n0 have it; first_label, first and second: the label that most of the n copies have, and how many have it and
+    the second most frequent label. Failed images are left out.
 
     Args:
         run: a run of certificates.
-        n: a number of copies at which a part ends.
+        n: a number of copies at which a part ends; of a run that stops early, its own.
         span: positions of the first and last image; None for all.
     """
     n0 = selection(run)
     selects = Count.part < n0
     failed = select(Failure.image_id).where(Failure.run_id == run.id)
-    counted = [Count.run_id == run.id, Count.part < n0 + n, Count.image_id.not_in(failed)]
+    counted = [Count.run_id == run.id, Count.image_id.not_in(failed)]
+    images = None
     if span is not None:
         images = select(Image.id).where(Image.dataset_id == run.dataset_id, Image.position.between(*span))
         counted.append(Count.image_id.in_(images))
+    estimating: ColumnElement[int] = literal(n)
+    if run.recipe.stopping:
+        stop = stopped(run.id, run.recipe, images)
+        counted += [Count.image_id == stop.c.image_id, Count.part < n0 + stop.c.n]
+        estimating = func.max(stop.c.n)
+    else:
+        counted.append(Count.part < n0 + n)
     labels = (
         select(
             Count.image_id,
@@ -87,15 +107,16 @@ def leaders(run: RunInfo, n: int, *, span: tuple[int, int] | None = None) -> Sub
             Count.label,
             func.sum(case((selects, Count.n), else_=0)).label("selected"),
             func.sum(case((selects, 0), else_=Count.n)).label("estimated"),
+            estimating.label("of"),
         )
         .where(*counted)
         .group_by(Count.image_id, Count.level, Count.label)
     )
-    return _ranked(labels.subquery("labels"), n0, n)
+    return _ranked(labels.subquery("labels"), n0)
 
 
-def _ranked(labels: Subquery, n0: int, n: int) -> Subquery:
-    """The leaders, from the sums over parts of each label."""
+def _ranked(labels: Subquery, n0: int) -> Subquery:
+    """The leaders, from the sums over parts of each label, and how many copies estimate: ``of``."""
     c = labels.c
 
     def rank(number: Any) -> Any:
@@ -113,6 +134,7 @@ def _ranked(labels: Subquery, n0: int, n: int) -> Subquery:
         select(
             r.image_id,
             r.level,
+            func.max(r.of).label("n"),
             of(r.by_selected, 1, r.label).label("label"),
             of(r.by_selected, 1, r.selected).label("selected"),
             of(r.by_selected, 1, r.estimated).label("hits"),
@@ -121,6 +143,6 @@ def _ranked(labels: Subquery, n0: int, n: int) -> Subquery:
             func.coalesce(of(r.by_estimated, 2, r.estimated), 0).label("second"),
         )
         .group_by(r.image_id, r.level)
-        .having(func.sum(r.selected) == n0, func.sum(r.estimated) == n)
+        .having(func.sum(r.selected) == n0, func.sum(r.estimated) == func.max(r.of))
         .subquery("leaders")
     )

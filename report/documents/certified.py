@@ -54,6 +54,8 @@ def headline(found: Certified) -> str:
     pending = max(level.pending for level in found.levels)
     said = [f"{name} = {value:g}" for name, value in (("n0", found.n0), ("n", found.n), ("α", found.alpha)) if value]
     certified = f"certified with {', '.join(said)}" if said else "certified"
+    if found.stopped:
+        certified += f", stopping at radius {found.stopped.rule.radius:g}"
     state = f"INCOMPLETE: {pending} image{'s' * (pending > 1)} pending" if pending else "complete"
     if found.run is None:
         return f"{found.name}: {certified} ({found.levels[0].expected} images): {state}"
@@ -245,7 +247,7 @@ def _steps(found: Certified) -> list[Step]:
     chosen_n = f" --n {found.n}" if found.n != asked(found.run) else ""
     behind = found.n_of_all or 0
     steps = [Step("every radius, with intervals", f"{report}{chosen}{chosen_n} --detail")]
-    if not found.complete and least_copies(found.alpha) <= behind < (found.n or 0):
+    if not found.complete and found.stopped is None and least_copies(found.alpha) <= behind < (found.n or 0):
         steps.append(Step("what every image has", f"{report}{chosen} --n {behind}"))
     other = 0.01 if found.alpha != 0.01 else ALPHA
     return [

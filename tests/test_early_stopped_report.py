@@ -1,0 +1,172 @@
+"""Reports of certificates that stop early: each image with its own number of copies, its bound at its share of α."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from certificates import N0, Labels, certified_run, certifying
+from rows import claimed, image_ids, jobs
+from scipy.stats import beta, norm
+from sqlalchemy import Engine
+
+from db import store
+from db.copies import Part, parts_of
+from db.errors import WrongUse
+from db.found import Counted
+from db.runs import RunInfo, find_run
+from db.session import reading
+from report.certified import Certified, read_certified
+from report.certified_comparison import compare_certified
+from report.certified_rows import certificate_pages
+from report.counts import ends
+from report.documents.certified import document
+
+N, RADIUS, ALPHA = 400, 0.125, 0.001
+#: At 100, 200 and 400 copies.
+LOOKS = 3
+SIGMA = 0.5
+RECIPE = certifying(levels=(SIGMA,), stop_radius=RADIUS, stop_alpha=ALPHA, stop_n=N)
+
+#: Of each hundred copies that estimate, how many have the true label. tests/test_early_stopping.py has the thresholds
+#: at which images stop: the first at 100 copies, certified; the second at 200, hopeless; the third at 400, hopeless;
+#: the fourth at 200, certified with 144 hits.
+HITS = [100, 0, 55, 72]
+STOPS = [100, 200, 400, 200]
+
+
+def by_hits(position: int, level: float, part: Part) -> Labels:
+    if part.first < N0:
+        return {1: part.size}
+    hits = HITS[position] * part.size // 100
+    return {label: count for label, count in ((1, hits), (2, part.size - hits)) if count}
+
+
+def example(engine: Engine, **options: Any) -> RunInfo:
+    return certified_run(engine, [1] * len(HITS), by_hits, **{"recipe": RECIPE, "n": N} | options)
+
+
+def rows(engine: Engine, run: RunInfo, **chosen: Any) -> list[Mapping[str, Any]]:
+    with reading(engine) as session:
+        pages = list(certificate_pages(session, run, **chosen))
+    return [dict(zip(page, values, strict=True)) for page in pages for values in zip(*page.values(), strict=True)]
+
+
+def radius(number: int, alpha: float) -> float:
+    """The radius of an image, 0 if it abstains: Clopper & Pearson's bound at α/3 over the copies that it took."""
+    n = STOPS[number]
+    hits = HITS[number] * n // 100
+    low = beta.ppf(alpha / LOOKS, hits, n - hits + 1) if hits else 0.0
+    return SIGMA * norm.ppf(low) if low > 0.5 else 0.0
+
+
+@pytest.mark.parametrize("alpha", [ALPHA, 0.01, 0.2])
+def test_each_image_has_the_bound_of_its_own_copies_at_its_share_of_any_alpha(engine: Engine, alpha: float) -> None:
+    run = example(engine)
+    found = rows(engine, run, alpha=alpha)
+    assert [row["n"] for row in found] == STOPS
+    assert [row["hits"] for row in found] == [100, 0, 220, 144]
+    straight = [radius(number, alpha) for number in range(4)]
+    assert [row["radius"] or 0.0 for row in found] == pytest.approx(straight, rel=1e-12)
+    report = read_certified(engine, run.id, alpha=alpha)
+    (level,) = report.levels
+    assert level.average_certified_radius
+    assert level.average_certified_radius.value == pytest.approx(sum(straight) / 4)
+    assert level.abstention_rate
+    assert level.abstention_rate.hits == straight.count(0)
+
+
+def test_the_largest_radius_is_that_of_all_copies_at_the_share_of_alpha(engine: Engine) -> None:
+    (level,) = read_certified(engine, example(engine).id).levels
+    assert level.largest_radius == pytest.approx(SIGMA * norm.ppf((ALPHA / LOOKS) ** (1 / N)))
+
+
+def test_predict_is_tested_at_its_share_of_alpha(engine: Engine) -> None:
+    # 220 of 400 copies: the two-sided test of a fair coin has p = .051, below .1 but not below .1/3.
+    assert [row["predict_label"] for row in rows(engine, example(engine), alpha=0.1)] == [1, 2, None, 1]
+
+
+def told(engine: Engine) -> Certified:
+    return read_certified(engine, example(engine).id)
+
+
+def test_it_says_how_many_copies_an_image_took_and_what_was_saved(engine: Engine) -> None:
+    found = told(engine)
+    shown = document(found)
+    assert found.complete
+    assert shown.data["stopping"] == {
+        "radius": RADIUS, "alpha": ALPHA, "n": N, "looks": [100, 200, 400], "mean_copies": 225, "saved": 1 - 225 / 400
+    }  # fmt: skip
+    json.dumps(shown.data)
+    assert (
+        "An image took 225 of 400 copies on average, because it stops once it is known whether it is certified at radius "
+        "0.125: that saved 44%. Each bound is at α/3, for the looks at which an image may stop"
+    ) in shown.verdict
+    assert "certified with n0 = 10, n = 400, α = 0.001, stopping at radius 0.125, on" in shown.headline[0]
+
+
+def test_a_run_that_does_not_stop_early_says_nothing_of_it(engine: Engine) -> None:
+    run = certified_run(engine, [1], lambda *_: {1: 10}, recipe=certifying(), n=10)
+    shown = document(read_certified(engine, run.id))
+    assert shown.data["stopping"] is None
+    assert "on average" not in shown.verdict
+
+
+def test_an_image_that_has_not_stopped_is_pending(engine: Engine) -> None:
+    run = example(engine, pending=len(HITS))
+    assert read_certified(engine, run.id).levels[0].pending == 4
+    for job in jobs(engine, run.id)[:4]:  # copies 0 to 109 of each image
+        do(engine, run, job.id)
+    found = read_certified(engine, run.id)
+    assert (found.levels[0].predicted, found.levels[0].pending, found.complete) == (1, 3, False)
+    assert document(found).data["stopping"]["mean_copies"] == 100
+
+
+def do(engine: Engine, run: RunInfo, job_id: int) -> None:
+    """Does one job of a run whose jobs have one image each."""
+    claim = claimed(engine, job_id)
+    rows = [
+        Counted(image_id=image, level=SIGMA, part=part.first, label=label, n=n)
+        for image in image_ids(engine, claim)
+        for part in parts_of(N0, *claim.copies)
+        for label, n in by_hits(claim.first, SIGMA, part).items()
+    ]
+    assert store.finish(engine, claim, [], [], rows)
+
+
+def test_the_report_is_the_same_in_whatever_order_the_jobs_are_done(engine: Engine) -> None:
+    before = example(engine)
+    after = example(engine, pending=len(HITS), fingerprint="d" * 64)
+    for job in reversed(jobs(engine, after.id)):  # so no image is known to have stopped before all its copies are drawn
+        do(engine, after, job.id)
+    one, two = (document(read_certified(engine, run.id)).data for run in (before, after))
+    assert one["levels"] == two["levels"]
+    assert one["stopping"] == two["stopping"]
+    assert rows(engine, before) == rows(engine, after)
+
+
+def test_another_n_is_refused(engine: Engine) -> None:
+    run = example(engine)
+    assert read_certified(engine, run.id, n=N).n == N
+    for n in (100, 800):
+        with pytest.raises(WrongUse, match=rf"--n {n}: the images of run {run.id} stop early, .* leave out --n$"):
+            read_certified(engine, run.id, n=n)
+    with reading(engine) as session:
+        assert ends(session, run) == [N]
+
+
+def test_a_run_that_stops_early_is_compared_image_by_image_with_one_that_does_not(engine: Engine) -> None:
+    run, fingerprint = example(engine), "c" * 64
+    whole = certified_run(
+        engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=N, fingerprint=fingerprint, name="whole"
+    )
+    with reading(engine) as session:
+        found = compare_certified(session, find_run(session, run.id), find_run(session, whole.id))
+    (level,) = found.levels
+    assert (level.both, found.complete) == (4, True)
+    assert level.averages
+    assert level.averages.first.value == pytest.approx(sum(radius(number, ALPHA) for number in range(4)) / 4)
+    # The other run has all 400 copies of each image, and the whole α: its bounds are higher.
+    full = [SIGMA * norm.ppf(beta.ppf(ALPHA, hits * 4, N - hits * 4 + 1)) for hits in (100, 72)]
+    assert level.averages.second.value == pytest.approx(sum(full) / 4)
+    assert ("stop_radius", RADIUS, None) in [tuple(difference) for difference in found.differences]
