@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+from certificates import certifying, example
 from pages import DOCS, ROOT, named, section
 from photos import RUN, record_photos
 from rows import RECIPE, finish_all, record
@@ -19,9 +20,14 @@ from db.migrations import upgrade
 from db.runs import find_run
 from db.session import connect, open_engine, reading
 from db.settings import Settings
+from report import certified_rows, rows
+from report.certified import certified
+from report.certified_comparison import compare_certified
+from report.certified_data import to_json as certified_to_json
+from report.certified_flat import level_rows
 from report.comparison import compare
 from report.data import to_json
-from report.documents import comparison, sweep
+from report.documents import certified_comparison, comparison, sweep
 from report.report import report
 from report.sweep import read_sweep
 
@@ -47,10 +53,14 @@ VERBS = dict(verbs(smoothvote.front_door))
 def flags_of(path: str) -> dict[str, str]:
     """Each flag that the page gives a command, with its row: in its own section, and in those that it takes over."""
     own = section(COMMANDS, f"`{path}`")
-    shared = [section(COMMANDS, name.capitalize()) for name in re.findall(r"\]\(#(recipe|dataset|report)\)", own)]
+    named = re.findall(r"\]\(#(recipe|dataset|report|certificates)\)", own)
+    shared = [section(COMMANDS, name.capitalize()) for name in named]
     texts = [own, *(shared if "Takes the\nflags" in own or "Takes the flags" in own else [])]
     rows = [row for text in reversed(texts) for row in re.findall(r"^\| `--.*\|$", text, re.M)]
-    return {flag: row for row in rows for flag in re.findall(r"`(--[\w-]+)", row.split(" | ")[0])}
+    without = re.search(r"latter without (.*?)\.$", own, re.M | re.S)
+    left_out = re.findall(r"`(--[\w-]+)`", without[1]) if without else []
+    found = {flag: row for row in rows for flag in re.findall(r"`(--[\w-]+)", row.split(" | ")[0])}
+    return {flag: row for flag, row in found.items() if flag not in left_out}
 
 
 @pytest.mark.parametrize("path", VERBS)
@@ -126,12 +136,39 @@ def test_every_field_of_a_comparison_and_of_a_sweep_is_in_the_reference(engine: 
     assert {"same_vote", "differences", "refused", "best"} <= found
 
 
+def test_every_field_of_certificates_and_of_their_comparison_is_in_the_reference(engine: Engine) -> None:
+    runs = example(engine), example(engine, recipe=certifying(seed=1), name="again")
+    with reading(engine) as session:
+        found = fields(certified_to_json(certified(session, runs[0])))
+        found |= fields(certified_comparison.to_json(compare_certified(session, *runs)))
+    quantiles = {"0.25", "0.5", "0.75"}
+    assert quantiles < found
+    assert without_ends(found - quantiles) <= named(REPORT.read_text())
+    assert {"certified_accuracy", "envelope", "acc_predict", "largest_radius"} <= found
+
+
+# -- python.md ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [certified_rows.COLUMNS, rows.COLUMNS])
+def test_every_column_of_exported_rows_is_in_the_reference(columns: dict[str, type]) -> None:
+    assert set(columns) <= named((REFERENCE / "python.md").read_text())
+
+
+def test_every_column_of_a_summary_of_certificates_is_in_the_reference(engine: Engine) -> None:
+    with reading(engine) as session:
+        (row, *_) = level_rows(certified(session, example(engine)))
+    names = {re.sub("_(low|high|hits|of)$", "", name) for name in row if not name.startswith("certified_")}
+    page = named(section(REFERENCE / "python.md", "Columns of the summary of certificates"))
+    assert names | {"certified_0", "certified_0.25", "certified_3"} <= page
+
+
 # -- codes.md ----------------------------------------------------------------------------------------------------
 
 
 def test_every_failure_code_that_the_code_gives_is_in_the_reference_and_no_other() -> None:
     sources = [file.read_text() for room in ("worker", "db") for file in (ROOT / room).rglob("*.py")]
-    given = {code for text in sources for code in re.findall(r'(?:Unusable\(\s*|code=|"code": )"([a-z_]+)"', text)}
+    given = {code for text in sources for code in re.findall(r'(?:Unusable\(\s*|code=|"code": |\.fail\(\w+, )"([a-z_]+)"', text)}
     table = section(REFERENCE / "codes.md", "Failure codes")
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == given
 
