@@ -51,6 +51,13 @@ OTHERWISE = {
     metavar="A",
     help=f"The probability with which each certificate may be wrong.  [default: {ALPHA}]",
 )
+@click.option(
+    "--stop-at-radius",
+    "stop_radius",
+    type=float,
+    metavar="R",
+    help="Draw no more copies of an image once it is known whether it is certified at this radius.",
+)
 @click.option("--denoiser", metavar="FILE", help="Denoise each copy first: the same as --smoother denoiser:FILE.")
 @recipe_flags
 @dataset_flags
@@ -93,7 +100,7 @@ certify.params = [
 
 def certify_images(images: str, output: Output, n: int, alpha: float, *, labels: str | None, limit: int | None,
                    job_size: int | None, name: str | None, dry_run: bool, workers: int, only_submit: bool,
-                   **flags: Any) -> None:  # fmt: skip
+                   stop_radius: float | None, **flags: Any) -> None:  # fmt: skip
     """Records the run, and, unless it is only submitted, waits for it and prints its report.
 
     Raises:
@@ -104,7 +111,10 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
     from report.certificate import check_copies
 
     check_copies(n, alpha)
+    if stop_radius is not None:
+        flags |= {"stop_radius": stop_radius, "stop_alpha": alpha, "stop_n": n}
     settings, recipe = load_settings(), certificate_from(**flags)
+    check_reach(recipe)
     queue = reach(settings) if only_submit and not dry_run else None
     dataset = find_dataset(images, recipe, settings, labels, limit)
     output.check("certified", labelled=bool(dataset.labelled))
@@ -137,6 +147,25 @@ def certificate_from(
         raise WrongUse("--sigma: the same noise level is given twice")
     smoother = f"denoiser:{denoiser}" if denoiser else smoother or UNSMOOTHED
     return recipe_from(preset=None, levels=sigma, selection=n0, smoother=smoother, **given)
+
+
+def check_reach(recipe: Recipe) -> None:
+    """Checks that an image that stops early can be certified at the radius at all, at some σ.
+
+    Raises:
+        WrongUse: if none can, even if all its copies have one label.
+    """
+    from report.certificate import largest_radius
+
+    if (rule := recipe.stopping) is None:
+        return
+    sigma = max(recipe.levels)
+    largest = largest_radius(rule.n, sigma, rule.alpha / len(rule.looks))
+    if largest < rule.radius:
+        raise WrongUse(
+            f"--stop-at-radius {rule.radius:g}: {rule.n} copies at σ = {sigma:g} certify at most radius {largest:.3f}, even "
+            "if all have one label; give a smaller radius, a larger --n or a larger --sigma"
+        )
 
 
 def show_files(named: tuple[str, ...], runs: tuple[str, ...], output: Output, choice: Choice) -> None:

@@ -49,11 +49,6 @@ def decisions(radius: float, sigma: float, alpha: float, n: int) -> dict[int, De
     return {look: Decided(first, certified_from[n] - 1 - (n - look)) for look, first in certified_from.items()}
 
 
-def reaches(radius: float, sigma: float, alpha: float, n: int) -> bool:
-    """Whether an image can be certified at the radius at all: if all n copies have one label."""
-    return decisions(radius, sigma, alpha, n)[n].certified_from <= n
-
-
 def stopped(run_id: str, recipe: Recipe, images: Select[Any] | None = None) -> Subquery:
     """The images of a run that have stopped: columns image_id and n, at how many copies that estimate.
 

@@ -15,7 +15,7 @@ from db.found import Counted
 from db.recipe import Recipe, Stopping
 from db.runs import RunInfo, progress
 from db.session import reading
-from db.stopping import decisions, reaches, stopped
+from db.stopping import decisions, stopped
 from db.tables import Count, Image
 from producer.submit import copies_of
 from report.stats import rate
@@ -66,8 +66,6 @@ def test_decisions_that_can_be_worked_out_by_hand() -> None:
     # Two copies at α = 1/2: both with the label give the bound √½ = .707, one of them 1 - √½ = .293.
     assert decisions(0.5, 1.0, 0.5, 2) == {2: (2, 1)}  # Φ(.5) = .691
     assert decisions(0.6, 1.0, 0.5, 2) == {2: (3, 2)}  # Φ(.6) = .726: two copies never reach it
-    assert reaches(0.5, 1.0, 0.5, 2)
-    assert not reaches(0.6, 1.0, 0.5, 2)
 
 
 @pytest.mark.parametrize(("radius", "sigma", "alpha", "n"), [(0.25, 0.25, 0.001, 1000), (0.5, 0.5, 0.05, 250)])
