@@ -118,7 +118,7 @@ def named_image(session: Session, run: RunInfo, name: str) -> int:
     raise WrongUse(f"{name!r} fits {len(found)} images of run {run.id}: {some}; give more of the path")
 
 
-def _near(session: Session, images: Select[tuple[int, str]], name: str) -> str:
+def _near(session: Session, images: "Select[int, str]", name: str) -> str:
     """What a person may have meant who named no image."""
     paths = session.execute(images.limit(MOST_COMPARED)).all()
     by_name = {row.path.rpartition("/")[2]: row.path for row in paths}
