@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from certificates import certifying, example
 from commands import command, environment
 from page_checks import ASTRAY, BACKGROUND, BROKEN, FOCUS, STRUCTURE, TOO_FAINT
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
@@ -54,6 +55,8 @@ class Site:
     engine: Engine | None = None
     run: str = ""
     other: str = ""
+    #: Two certified runs.
+    certified: tuple[str, str] = ("", "")
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +131,9 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
     ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
     found = [predicted(ids[number], level, *views) for level in LEVELS for number, views in enumerate(VIEWS)]
     store.finish(engine, claim, found, [failed(ids[7])])
+    seeds = (certifying(seed=seed) for seed in (0, 1))
+    first, second = (example(engine, recipe=recipe, name=f"certified_{NAME}").id for recipe in seeds)
+    empty.certified = first, second
     yield empty
     engine.dispose()
 
@@ -170,7 +176,9 @@ def page(watched: Watched) -> Page:
 def pages_of(site: Site) -> list[str]:
     run = f"/runs/{site.run}"
     compare = ["/compare", f"/compare?a={site.run}", f"/compare?a={site.run}&b={site.other}"]
-    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", *compare]
+    first, second = site.certified
+    certified = [f"/runs/{first}", f"/compare?a={first}&b={second}"]
+    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", *compare, *certified]
 
 
 def test_a_record_without_runs_says_how_to_begin(first_sight: str) -> None:
@@ -214,6 +222,17 @@ def test_a_line_can_be_hidden(site: Site, page: Page) -> None:
     expect(page.locator(".line.s-acc_ds")).to_be_visible()
 
 
+def test_another_alpha_is_typed_into_the_page_of_a_certified_run(site: Site, page: Page) -> None:
+    page.goto(f"/runs/{site.certified[0]}")
+    expect(page.locator(".verdict")).to_contain_text("α = 0.001")
+    page.get_by_role("textbox", name="α").fill("0.05")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".verdict")).to_contain_text("α = 0.05")
+    page.locator(".line.s-sigma_0 .point").first.hover()
+    # At α = 0.05 the third image's 60 of 100 copies are enough, so three of five are certified, and not two.
+    expect(page.locator(".tip:visible")).to_contain_text("σ = 0.25, certified at radius 0: 0.600, 95% interval")
+
+
 def test_two_runs_are_chosen_one_after_the_other(site: Site, page: Page) -> None:
     page.goto(f"/runs/{site.run}")
     page.get_by_role("link", name="Compare").last.click()
@@ -229,7 +248,8 @@ def test_two_runs_are_chosen_one_after_the_other(site: Site, page: Page) -> None
 
 def test_the_answer_is_on_a_phones_first_screen(site: Site, page: Page) -> None:
     page.set_viewport_size(PHONE)
-    for address in (f"/runs/{site.run}", f"/compare?a={site.run}&b={site.other}"):
+    pair = f"/compare?a={site.run}&b={site.other}"
+    for address in (f"/runs/{site.run}", pair, f"/runs/{site.certified[0]}"):
         page.goto(address)
         place = page.locator(".verdict p").bounding_box()
         assert place

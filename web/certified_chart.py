@@ -21,6 +21,8 @@ from web.charts import (
 
 #: The lines that style.css tells apart: the colours and dashes of more begin again.
 STYLES = 6
+#: Points of two lines at one radius stand so far apart, so that neither hides the other.
+SIDE = 9.0
 
 
 def certified_chart(key: str, title: str, lines: Sequence[tuple[str, CertifiedLevel]]) -> Chart | None:
@@ -39,7 +41,8 @@ def certified_chart(key: str, title: str, lines: Sequence[tuple[str, CertifiedLe
         return None
     rates = [at.rate for _, level in lines for at in level.certified_accuracy]
     top = min(1.0, int(max(rate.high for rate in rates) * 10 + 1) / 10)
-    x = scale(0, last, LEFT, WIDTH - RIGHT)
+    aside = SIDE * (len(lines) - 1) / 2
+    x = scale(0, last, LEFT + aside, WIDTH - RIGHT - aside)
     y = scale(0, top, HEIGHT - BOTTOM, TOP)
     step = 0.5 if last > 1.25 else 0.25 if last > 0.5 else 0.1
     return Chart(
@@ -49,17 +52,27 @@ def certified_chart(key: str, title: str, lines: Sequence[tuple[str, CertifiedLe
         y_title="certified accuracy",
         x_ticks=[(x(number * step), f"{number * step:g}") for number in range(int(last / step + 1e-9) + 1)],
         y_ticks=y_ticks(y, top),
-        lines=[_line(number, named, level, x, y) for number, (named, level) in enumerate(lines)],
+        lines=[_line(number, named, level, x, y, number * SIDE - aside) for number, (named, level) in enumerate(lines)],
     )
 
 
 def _line(
-    number: int, title: str, level: CertifiedLevel, x: Callable[[float], float], y: Callable[[float], float]
+    number: int,
+    title: str,
+    level: CertifiedLevel,
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+    shift: float,
 ) -> Line:
     marker = tuple(MARKERS)[number % len(MARKERS)]
     points = [
         point_at(
-            x(at.radius), y, at.rate, f"{title}, certified at radius {at.radius:g}: {rate_words(at.rate)}", None, marker
+            x(at.radius) + shift,
+            y,
+            at.rate,
+            f"{title}, certified at radius {at.radius:g}: {rate_words(at.rate)}",
+            None,
+            marker,
         )
         for at in level.certified_accuracy
         if at.rate.hits
