@@ -101,7 +101,8 @@ def compare(first: str, second: str, output: Output, choice: Choice) -> None:
     output.show(shown)
     output.draw(kind, found)
     if not found.complete:
-        click.echo("incomplete: only images that both runs predicted are compared", err=True)
+        said = "incomplete: only images that both runs predicted are compared"
+        click.echo(screen(err=True).line(said), err=True)
         raise SystemExit(INCOMPLETE)
 
 

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from certificates import TRUE, by_hand, certified_run, certifying, example
 from commands import call
-from rows import finish_all, record
-from sqlalchemy import Engine
+from rows import finish_all, jobs, record
+from sqlalchemy import Engine, select
 
 from cli.certify import LEFT_OUT, certificate_from, certify
 from cli.flags import OPTION_FLAGS, OPTIONS
 from db.errors import WRONG_USE, SmoothvoteError
 from db.recipe import Recipe
+from db.session import reading
+from db.tables import Dataset
 from smoothvote import front_door
 
 one_kind = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -101,6 +103,29 @@ def test_a_dry_run_says_how_many_copies_views_and_jobs_there_would_be(tmp_path: 
     assert plan["jobs"] == 3 * 2
     assert (plan["recipe"]["selection"], plan["recipe"]["smoother"]) == (100, "none")
     assert not (tmp_path / ".smoothvote").exists()
+
+
+@one_kind
+def test_submit_records_the_copies_and_prints_the_id_alone(
+    engine: Engine, tmp_path: Path, photos: Path, redis_url: str
+) -> None:
+    env = {
+        "SMOOTHVOTE_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        "SMOOTHVOTE_BROKER_URL": redis_url,
+    }
+    words = ("certify", photos, "--model", "efficientnet_lite0", "--submit", "--n", "100")
+    done = call(*words, cwd=tmp_path, env=env)
+    assert done.stdout.strip() == recipe(model="efficientnet_lite0").run_id(fingerprint_of(engine))
+    # 1,000 views at one σ: five images with 200 copies each; so all three are one job.
+    assert "new run, 1 jobs sent; follow it with: smoothvote watch" in done.stderr
+    more = call(*words[:-1], "300", cwd=tmp_path, env=env)
+    assert more.stdout == done.stdout
+    assert [(job.copies_first, job.copies_last) for job in jobs(engine, done.stdout.strip())] == [(0, 199), (200, 399)]
+
+
+def fingerprint_of(engine: Engine) -> str:
+    with reading(engine) as session:
+        return session.scalars(select(Dataset.fingerprint)).one()
 
 
 # -- what other commands say of such a run -----------------------------------------------------------------------

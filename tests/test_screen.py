@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import certifying, example
 from click.testing import CliRunner
 from commands import command, environment
 from photos import record_photos
@@ -40,6 +41,7 @@ from smoothvote import front_door
 
 NINE = tuple(number / 8 for number in range(9))
 LONG = "a-run-with-a-name-without-any-blank-" + "x" * 120 + "-that-ends-so"
+CERTIFIED = f"certified-{LONG}"
 MODEL = "torchvision/vit_l_16@IMAGENET1K_SWAG_LINEAR_V1"
 WIDTHS = (80, 60)
 
@@ -66,12 +68,14 @@ def fill(engine: Engine, name: str, recipe: Recipe, labels: list[int | None]) ->
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Two labelled runs over the same images, at nine levels and at four, and one without labels."""
+    """Two labelled runs over the same images, at nine levels and at four, one without labels; two certified ones."""
     engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path_factory.mktemp('screen') / 'record.db'}"))
     upgrade(engine)
     labels: list[int | None] = [1, 207, 212, 2, 1, 1]
     fill(engine, "unlabelled", make_recipe(model=MODEL, levels=NINE), [None] * 6)
     fill(engine, LONG, make_recipe(model=MODEL, levels=NINE), labels)
+    for seed, name in enumerate((CERTIFIED, "certified-too")):
+        example(engine, name=name, recipe=certifying(seed=seed))
     fill(engine, "article", make_recipe(levels=(0, 0.125, 0.25, 0.375), antialias=False, grayscale="skip"), labels)
     yield engine
     engine.dispose()
@@ -107,6 +111,10 @@ COMMANDS = [
     ("report", LONG, "--detail"),
     ("report", "unlabelled", "--detail"),
     ("compare", LONG, "article", "--detail"),
+    ("report", CERTIFIED, "--detail"),
+    ("compare", CERTIFIED, "certified-too", "--detail"),
+    ("images", CERTIFIED),
+    ("status", CERTIFIED),
     ("images", "article"),
     ("images", "unlabelled", "--level", "0.5"),
     ("images", LONG, "--outcome", "failed"),
