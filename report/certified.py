@@ -112,7 +112,7 @@ def certified(
         raise WrongUse(f"there is no interval {interval!r}; there are {', '.join(INTERVALS)}")
     bounds = check_choice(session, run, alpha, n)
     so_far = progress(session, run)
-    found = _answers(session, run, bounds)
+    found, mean_copies = _answers(session, run, bounds)
     return Certified(
         run=run,
         name=run.name,
@@ -120,7 +120,7 @@ def certified(
         n0=selection(run),
         n=bounds.n,
         n_of_all=copies_of_all(session, run),
-        stopped=run.recipe.stopping and Stopped(run.recipe.stopping, _mean_copies(session, run, bounds.n)),
+        stopped=run.recipe.stopping and Stopped(run.recipe.stopping, mean_copies),
         interval=interval,
         levels=[
             level_of(
@@ -166,15 +166,11 @@ def check_choice(session: Session, run: RunInfo, alpha: float, n: int | None) ->
     return Bounds(n, each)
 
 
-def _mean_copies(session: Session, run: RunInfo, n: int) -> float | None:
-    """How many copies that estimate an image took, on average over those that have stopped."""
-    found = leaders(run, n)
-    mean = session.scalar(select(func.avg(found.c.n)))
-    return None if mean is None else float(mean)
+def _answers(session: Session, run: RunInfo, bounds: Bounds) -> tuple[dict[float, list[Answer]], float | None]:
+    """The answers at each level, and how many copies that estimate an image took on average; None if there is none.
 
-
-def _answers(session: Session, run: RunInfo, bounds: Bounds) -> dict[float, list[Answer]]:
-    """The answers at each level. The database counts images that are alike, so that few rows are read."""
+    The database counts images that are alike, so that few rows are read.
+    """
     found = leaders(run, bounds.n)
     c, true = found.c, Image.label
     right, first_right = (
@@ -183,6 +179,7 @@ def _answers(session: Session, run: RunInfo, bounds: Bounds) -> dict[float, list
     columns = [c.level, right.label("right"), first_right.label("first_right"), c.n, c.hits, c.first, c.second]
     alike = select(*columns, func.count().label("images")).join(Image, Image.id == c.image_id).group_by(*columns)
     answers: dict[float, list[Answer]] = {}
+    copies = images = 0
     for row in session.execute(alike):
         radius, labelled = certified_radius(row.hits, row.n, row.level, bounds.alpha), row.right is not None
         abstains = not predicts(row.first, row.second, bounds.alpha)
@@ -195,4 +192,5 @@ def _answers(session: Session, run: RunInfo, bounds: Bounds) -> dict[float, list
             images=row.images,
         )
         answers.setdefault(row.level, []).append(answer)
-    return answers
+        copies, images = copies + row.n * row.images, images + row.images
+    return answers, copies / images if images else None
