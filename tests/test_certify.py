@@ -128,6 +128,11 @@ def fingerprint_of(engine: Engine) -> str:
         return session.scalars(select(Dataset.fingerprint)).one()
 
 
+def test_without_labels_a_person_is_told_what_there_will_be(tmp_path: Path, photos: Path) -> None:
+    done = call("certify", photos, "--labels", "none", "--dry-run", cwd=tmp_path)
+    assert "no image has a label: there will be radii and abstentions, and no accuracies" in done.stderr
+
+
 # -- what other commands say of such a run -----------------------------------------------------------------------
 
 
