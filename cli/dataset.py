@@ -44,7 +44,9 @@ def find_dataset(
         click.echo(f"{len(missing)} of {count} images are not there: {missing[0]} is one", err=True)
     if not dataset.labelled:
         found = "radii and abstentions" if recipe.certifies else "reject rates"
-        click.echo(f"no image has a label: there will be {found}, and no accuracies; --labels FILE gives them", err=True)
+        click.echo(
+            f"no image has a label: there will be {found}, and no accuracies; --labels FILE gives them", err=True
+        )
     elif dataset.labelled < count:
         click.echo(f"{count - dataset.labelled} of {count} images have no label: accuracy is of the rest", err=True)
     return dataset
