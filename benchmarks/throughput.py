@@ -64,6 +64,7 @@ class Turns:
     """What the turns of a variant gave."""
 
     rates: list[float] = field(default_factory=list)
+    cpu_rates: list[float] = field(default_factory=list)
     ready: list[float] = field(default_factory=list)
     peak_mib: list[float] = field(default_factory=list)
     engine: str = ""
@@ -72,6 +73,8 @@ class Turns:
     def add(self, said: dict[str, Any]) -> None:
         """One turn's."""
         self.rates.append(said["views"] / said["seconds"])
+        if "cpu_seconds" in said:
+            self.cpu_rates.append(said["views"] / said["cpu_seconds"])
         self.peak_mib.append(said["peak_mib"])
         self.engine = said.get("engine", "")
         if "ready" in said:
@@ -84,12 +87,19 @@ class Turns:
         """Views a second."""
         return statistics.median(self.rates)
 
+    @property
+    def cpu_rate(self) -> float:
+        """Views a second that one core works."""
+        return statistics.median(self.cpu_rates)
+
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "views_per_s": round(self.rate, 1),
             "spread": [round(min(self.rates), 1), round(max(self.rates), 1)],
             "peak_mib": [round(mib) for mib in self.peak_mib],
         }
+        if self.cpu_rates:
+            found["views_per_cpu_s"] = round(self.cpu_rate, 1)
         if self.ready:
             found["ready_s"] = [round(seconds, 1) for seconds in self.ready]
         return found | ({"engine": self.engine} if self.engine else {}) | ({"asked": self.asked} if self.asked else {})
@@ -180,13 +190,12 @@ def _status(pid: int, name: str) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
 
 
-def in_own_process(name: str, recipe: Recipe, files: Sequence[Path], folder: Path) -> dict[str, Any]:
+def in_own_process(name: str, recipe: Recipe, files: Sequence[Path], folder: Path, **more: int) -> dict[str, Any]:
     """One turn of a variant. A worker's allocator is set as the worker sets it; a user's script has its own."""
     task = folder / "task.json"
-    task.write_text(
-        json.dumps({"recipe": recipe.content(), "files": [str(file) for file in files], "home": str(folder / "kept")})
-    )
-    environment = os.environ | (KEEP_MEMORY if name in ("in_process", "bare_model") else {})
+    given = {"recipe": recipe.content(), "files": [str(file) for file in files], "home": str(folder / "kept")}
+    task.write_text(json.dumps(given | more))
+    environment = os.environ | (KEEP_MEMORY if name in ("in_process", "copies", "bare_model") else {})
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.variants", name, str(task)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What throughput compares, each in a process of its own: `python -m benchmarks.variants NAME TASK.json`.
+"""What throughput and certify compare, each in a process of its own: `python -m benchmarks.variants NAME TASK.json`.
 
 Prints one JSON object: views and seconds of the timed part, seconds to get ready, and peak memory.
 """
@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,19 @@ import torch
 
 #: Seconds that an engine is given on ready-made batches.
 BARE_SECONDS = 4.0
+#: How a worker decodes by default.
+LIMITS = {"grayscale": "convert", "max_pixels": 10**9}
+
+
+class Clock:
+    """Seconds since it was made, by the clock and by the cores: on a machine that others use, the second compares."""
+
+    def __init__(self) -> None:
+        self._began, self._busy = time.perf_counter(), time.process_time()
+
+    def spent(self) -> dict[str, float]:
+        """Seconds; and those that the cores worked for this process, added up."""
+        return {"seconds": time.perf_counter() - self._began, "cpu_seconds": time.process_time() - self._busy}
 
 
 class Task:
@@ -28,10 +42,12 @@ class Task:
         self.recipe = Recipe(**given["recipe"])
         self.files = [Path(name) for name in given["files"]]
         self.home = Path(given["home"])
+        #: Of a certificate: number of copies of each photograph, and copies in a batch of the reference loop.
+        self.copies, self.batch = given.get("copies", 0), given.get("batch", 0)
 
     def views(self, files: list[Path]) -> int:
         """How many views these photographs have."""
-        return len(files) * len(self.recipe.levels) * 3
+        return len(files) * len(self.recipe.levels) * (self.copies or 3)
 
 
 def article_loop(task: Task) -> dict[str, Any]:
@@ -101,8 +117,7 @@ def in_process(task: Task) -> dict[str, Any]:
     classifier = make_classifier(task.recipe, device="cpu", home=task.home)
 
     def images(files: list[Path]) -> list[Any]:
-        limits = {"grayscale": "convert", "max_pixels": 10**9}
-        return [(at, partial(lambda file: decode(file.read_bytes(), **limits), file)) for at, file in enumerate(files)]
+        return [(at, partial(lambda file: decode(file.read_bytes(), **LIMITS), file)) for at, file in enumerate(files)]
 
     list(predict(images(task.files[:4]), task.recipe, classifier))
     ready, watch = time.perf_counter() - began, Stopwatch()
@@ -111,6 +126,102 @@ def in_process(task: Task) -> dict[str, Any]:
     rows = sum(len(found.predicted) for found in predict(images(task.files), task.recipe, classifier, watch))
     seconds = time.perf_counter() - began
     return {"views": 3 * rows, "seconds": seconds, "ready": ready, "asked": dict(classifier.asked)}
+
+
+def reference_loop(task: Task) -> dict[str, Any]:
+    """The loop of the reference implementation's certify.py, on a CPU: batches of copies of an image, eager fp32.
+
+    Source: Smooth._sample_noise in github.com/locuslab/smoothing.
+    """
+    from worker.engines import Normalised
+    from worker.models import load
+
+    model = load(task.recipe)
+    base_classifier = Normalised(model.network, model.preprocessing).eval()
+    counts = torch.zeros(task.recipe.class_count, dtype=torch.int64)
+    clock = Clock()
+    with torch.inference_mode():
+        for file in task.files:
+            x = _fitted_plainly(_opened(file), model.preprocessing)
+            for sigma in task.recipe.levels:
+                left = task.copies
+                while left > 0:
+                    this_batch_size = min(task.batch, left)
+                    left -= this_batch_size
+                    batch = x.repeat((this_batch_size, 1, 1, 1))
+                    noise = torch.randn_like(batch) * sigma
+                    counts += base_classifier(batch + noise).argmax(1).bincount(minlength=len(counts))
+    assert int(counts.sum()) == task.views(task.files)
+    return {"views": task.views(task.files)} | clock.spent()
+
+
+def copies(task: Task) -> dict[str, Any]:
+    """The worker's own way to count an image's copies, without queue or database."""
+    from worker.assembly import make_classifier
+    from worker.copies import count_copies
+    from worker.images import decode
+    from worker.pipeline import Case
+    from worker.stopwatch import Stopwatch
+
+    began = time.perf_counter()
+    classifier = make_classifier(task.recipe, device="cpu", home=task.home)
+    images = [
+        Case(at, partial(lambda file: decode(file.read_bytes(), **LIMITS), file)) for at, file in enumerate(task.files)
+    ]
+    list(count_copies(images[:1], task.recipe, (0, 23), classifier))
+    ready, watch = time.perf_counter() - began, Stopwatch()
+    classifier.asked.clear()
+    clock = Clock()
+    found = list(count_copies(images, task.recipe, (0, task.copies - 1), classifier, watch))
+    spent = clock.spent()
+    rows = [row for some in found for row in some.counted]
+    assert sum(row.n for row in rows) == task.views(task.files)
+    counts = sorted([row.image_id, row.level, row.part, row.label, row.n] for row in rows)
+    said = {"views": task.views(task.files), "ready": ready} | spent
+    return said | {"asked": dict(classifier.asked), "stages": watch.seconds, "counts": counts}
+
+
+def plain_copies(task: Task) -> dict[str, Any]:
+    """The counts of the same copies by a straight loop: one copy at a time, eager fp32."""
+    from db.copies import parts_of
+    from worker.engines import Normalised
+    from worker.images import decode
+    from worker.keys import Key
+    from worker.models import load
+
+    model = load(task.recipe)
+    network = Normalised(model.network, model.preprocessing).eval().to(memory_format=torch.channels_last)
+    rows: Counter[tuple[int, float, int, int]] = Counter()
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for at, file in enumerate(task.files):
+            pixels = decode(file.read_bytes(), **LIMITS)
+            x = _fitted_plainly(pixels.image, model.preprocessing)
+            key = Key(pixels.digest, task.recipe.seed)
+            for part in parts_of(task.recipe.selection or 0, 0, task.copies - 1):
+                for number in range(part.first, part.last + 1):
+                    noise = torch.randn(x.shape, generator=key.copy_generator(number))
+                    for sigma in task.recipe.levels:
+                        batch = (x + sigma * noise)[None].contiguous(memory_format=torch.channels_last)
+                        rows[at, sigma, part.first, int(network(batch).argmax())] += 1
+    counts = sorted([*row, n] for row, n in rows.items())
+    return {"views": task.views(task.files), "seconds": time.perf_counter() - began, "counts": counts}
+
+
+def draws(task: Task) -> dict[str, Any]:
+    """Copies that one core draws a second: the keyed noise alone, into memory that is there."""
+    from worker.keys import Key
+    from worker.models import load
+
+    side = load(task.recipe).preprocessing.crop
+    torch.set_num_threads(1)
+    noise, key = torch.empty(3, side, side), Key(bytes(32), 0)
+    end, drawn = time.perf_counter() + BARE_SECONDS, 0
+    clock = Clock()
+    while time.perf_counter() < end:
+        torch.randn(noise.shape, generator=key.copy_generator(drawn), out=noise)
+        drawn += 1
+    return {"views": drawn} | clock.spent()
 
 
 def bare_model(task: Task) -> dict[str, Any]:
@@ -138,15 +249,16 @@ def bare_model(task: Task) -> dict[str, Any]:
 
             lanes = classifier.lanes
             list(spread(passes, range(lanes), lanes=lanes, threads=classifier.threads))  # warm, and timed next
-            began = time.perf_counter()
+            clock = Clock()
             views = sum(spread(passes, range(lanes), lanes=lanes, threads=classifier.threads))
-            found[f"{asked.name}, {size} views a pass"] = {"views": views, "seconds": time.perf_counter() - began}
+            found[f"{asked.name}, {size} views a pass"] = {"views": views} | clock.spent()
     best = max(found, key=lambda name: found[name]["views"] / found[name]["seconds"])
     return found[best] | {"engine": best}
 
 
 VARIANTS: dict[str, Callable[[Task], dict[str, Any]]] = {
-    function.__name__: function for function in (article_loop, dataloader, in_process, bare_model)
+    function.__name__: function
+    for function in (article_loop, dataloader, in_process, bare_model, reference_loop, copies, plain_copies, draws)
 }
 
 
@@ -156,6 +268,13 @@ def _opened(file: Path) -> torch.Tensor:
 
     with Image.open(file) as opened:
         return F.to_dtype(F.to_image(opened.convert("RGB")), torch.float32, scale=True).as_subclass(torch.Tensor)
+
+
+def _fitted_plainly(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
+    """Resized and cropped, and not normalised."""
+    from worker.preprocess import fit
+
+    return fit(image, preprocessing)
 
 
 def _blurred(view: torch.Tensor, recipe: Any) -> torch.Tensor:
@@ -169,9 +288,9 @@ def _blurred(view: torch.Tensor, recipe: Any) -> torch.Tensor:
 def _fitted(view: torch.Tensor, preprocessing: Any) -> torch.Tensor:
     from torchvision.transforms.v2 import functional as F
 
-    from worker.preprocess import fit
-
-    fitted: torch.Tensor = F.normalize(fit(view, preprocessing), list(preprocessing.mean), list(preprocessing.std))
+    fitted: torch.Tensor = F.normalize(
+        _fitted_plainly(view, preprocessing), list(preprocessing.mean), list(preprocessing.std)
+    )
     return fitted
 
 
