@@ -6,12 +6,11 @@ passed over on the way back, as if it left the image as it is. Source: BPDA in A
 "Obfuscated Gradients Give a False Sense of Security", ICML 2018.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from db.recipe import VIEWS, Recipe
 from worker.attacks.options import Aimed, Targeted
@@ -53,6 +52,8 @@ class Attacked:
         #: The views whose answers count: all that vote, or the unsmoothed one.
         self.views = len(VIEWS) if options.attacker == "defence" else 1
         self._smoother = SMOOTHERS.find(subject.recipe.smoother)
+        #: Whether the matrices smooth as well as resize and crop.
+        self._merged = isinstance(self._smoother, Separable)
         height, width = self.image.shape[1:]
         axes = matrices_of(height, width, subject.recipe, aim.preprocessing, self.image.device)
         self._down, self._across = (Axis(one) for one in axes)
@@ -75,12 +76,30 @@ class Attacked:
         """The gradient of each image's gain: (N, 3, H, W)."""
         found = []
         for some in self._split(images):
-            with torch.enable_grad():
-                some = some.detach().requires_grad_()
-                views = self._views(some)
-            by_view = self._passes.gradients(views.detach().flatten(0, 1), lambda logits: self._losses(logits).sum())
-            found.append(torch.autograd.grad(views, some, by_view.view_as(views))[0])
+            seen = self._seen(some)
+            views = self._fit(seen).flatten(0, 1)
+            by_view = self._passes.gradients(views, lambda logits: self._losses(logits).sum())
+            found.append(self._back(seen, by_view.unflatten(0, (len(some), self.views))))
         return torch.cat(found)
+
+    def _back(self, seen: Sequence[torch.Tensor], by_view: torch.Tensor) -> torch.Tensor:
+        """The gradient by the images, (N, 3, H, W), from that by their views, (N, views, 3, crop, crop).
+
+        Each pass of the smoother is computed again on the way back, so that only one of them is kept in memory: the
+        fifty steps of total variation take 2 GB for a photograph.
+        """
+        total: torch.Tensor | None = None
+        for view in reversed(range(self.views)):
+            with torch.enable_grad():
+                images = seen[view].detach().requires_grad_()
+                made, by_made = [self._fitted(images, view)], [by_view[:, view]]
+                if total is not None and not self._merged:
+                    made.append(smoothed(images, self._smoother, self._recipe))
+                    by_made.append(total)
+            (gradient,) = torch.autograd.grad(made, images, by_made)
+            total = total + gradient if total is not None and self._merged else gradient
+        assert total is not None  # noqa: S101
+        return total
 
     def _losses(self, logits: torch.Tensor) -> torch.Tensor:
         """The gains of images from the logits of their views, (N · views, classes)."""
@@ -93,7 +112,7 @@ class Attacked:
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of (N, 3, H, W) images, without gradients: (N, views, classes)."""
-        found = [self._passes.logits(self._views(some).flatten(0, 1)) for some in self._split(images)]
+        found = [self._passes.logits(self._fit(self._seen(some)).flatten(0, 1)) for some in self._split(images)]
         of_images: torch.Tensor = torch.cat(found).unflatten(0, (len(images), self.views))
         return of_images
 
@@ -120,18 +139,20 @@ class Attacked:
         """Images whose views go through the network together."""
         return iter(images.split(max(1, VIEWS_AT_ONCE[images.device.type] // self.views)))
 
-    def _views(self, images: torch.Tensor) -> torch.Tensor:
-        """The views that the attacker knows of (N, 3, H, W) images: (N, views, 3, crop, crop)."""
-        if isinstance(self._smoother, Separable):
-            return torch.stack([self._fitted(images, view) for view in range(self.views)], dim=1)
-        fitted = [self._fitted(images, 0)]
+    def _seen(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """What each view is resized from: x, S(x) and S(S(x)), (N, 3, H, W) each; x alone if smoothing is merged."""
+        seen = [images]
         for _ in range(self.views - 1):
-            images = smoothed(images, self._smoother, self._recipe)
-            fitted.append(self._fitted(images, 0))
-        return torch.stack(fitted, dim=1)
+            seen.append(images if self._merged else self._smoother.smooth(seen[-1], self._recipe))
+        return seen
+
+    def _fit(self, seen: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The views that the attacker knows: (N, views, 3, crop, crop)."""
+        return torch.stack([self._fitted(images, view) for view, images in enumerate(seen)], dim=1)
 
     def _fitted(self, images: torch.Tensor, view: int) -> torch.Tensor:
         """A view by its two matrices: (N, 3, crop, crop)."""
+        view = view if self._merged else 0
         down, across = self._down, self._across
         count, channels = images.shape[:2]
         seen = images[:, :, down.first : down.last, across.first : across.last]
@@ -182,9 +203,7 @@ class _Product(torch.autograd.Function):
 def smoothed(images: torch.Tensor, smoother: Smoother, recipe: Recipe) -> torch.Tensor:
     """S of (N, 3, H, W) images, with its gradient, or with that of the identity if it has none."""
     if smoother.differentiable:
-        # Computed again on the way back: fifty steps of total variation would otherwise be kept for both passes of S.
-        again: torch.Tensor = checkpoint(smoother.smooth, images, recipe, use_reentrant=False, preserve_rng_state=False)
-        return again
+        return smoother.smooth(images, recipe)
     passed: torch.Tensor = _Straight.apply(images, lambda given: smoother.smooth(given, recipe))
     return passed
 
