@@ -43,7 +43,8 @@ def ours(photographs: Sequence[Pixels], recipe: Recipe, classifier: Classifier) 
     @torch.inference_mode()
     def attack(pixels: Pixels) -> None:
         key = Key(pixels.digest, recipe.seed)
-        subject = Subject(pixels.image, torch.empty(0), key, recipe, classifier.preprocessing, aim)
+        image = pixels.image.to(classifier.device)
+        subject = Subject(image, torch.empty(0), key, recipe, classifier.preprocessing, aim)
         list(PERTURBATIONS[recipe.perturbation].perturb(subject, recipe.levels))
 
     list(spread(attack, photographs, lanes=classifier.lanes, threads=classifier.threads))
@@ -51,10 +52,10 @@ def ours(photographs: Sequence[Pixels], recipe: Recipe, classifier: Classifier) 
 
 def foolboxes(foolbox: Any, crops: Sequence[torch.Tensor], classifier: Classifier, steps: int, batch: int) -> None:
     """Foolbox's own loop: batches of crops, all levels of each."""
-    model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device=classifier.device)
     attack = foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps)
     for first in range(0, len(crops), batch):
-        images = torch.stack(list(crops[first : first + batch]))
+        images = torch.stack(list(crops[first : first + batch])).to(classifier.device)
         attack(model, images, model(images).argmax(dim=1), epsilons=list(LEVELS[1:]))
 
 
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=2, help="every way is measured so often, in turn; the best counts"
     )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     given = parser.parse_args()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -74,7 +76,7 @@ def main() -> None:
     files = sorted(file for file in given.folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
     whole = [decode(file.read_bytes(), grayscale="convert", max_pixels=10**8) for file in files[: given.images]]
     model, defence = (recipe_of(attacker, given.steps) for attacker in ("model", "defence"))
-    classifier = make_classifier(model, device="cpu", engine="eager")
+    classifier = make_classifier(model, device=given.device, engine="eager")
     # Crops of the model's size, which resizing leaves as they are.
     side = classifier.preprocessing.crop
     cropped = [
