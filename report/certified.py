@@ -85,11 +85,10 @@ class Certified:
     def envelope(self) -> list[Best]:
         """The highest certified accuracy at each radius, and the σ that has it: the smallest, where several do."""
         found = []
-        for radius in RADII:
+        for radius in sorted({at.radius for level in self.levels for at in level.certified_accuracy}):
             rates = [(share, level.sigma) for level in self.levels if (share := level.at(radius))]
-            if rates:
-                best, sigma = max(rates, key=lambda pair: (pair[0].value, -pair[1]))
-                found.append(Best(radius, sigma if best.hits else None, best))
+            best, sigma = max(rates, key=lambda pair: (pair[0].value, -pair[1]))
+            found.append(Best(radius, sigma if best.hits else None, best))
         return found
 
 
@@ -113,6 +112,7 @@ def certified(
     bounds = check_choice(session, run, alpha, n)
     so_far = progress(session, run)
     found, mean_copies = _answers(session, run, bounds)
+    rule = run.recipe.stopping
     return Certified(
         run=run,
         name=run.name,
@@ -120,7 +120,7 @@ def certified(
         n0=selection(run),
         n=bounds.n,
         n_of_all=copies_of_all(session, run),
-        stopped=run.recipe.stopping and Stopped(run.recipe.stopping, mean_copies),
+        stopped=rule and Stopped(rule, mean_copies),
         interval=interval,
         levels=[
             level_of(
@@ -131,6 +131,7 @@ def certified(
                 failed=so_far.failed,
                 skipped=so_far.skipped,
                 largest=largest_radius(bounds.n, sigma, bounds.alpha),
+                radii=sorted({*RADII, rule.radius}) if rule else RADII,
             )
             for sigma in run.recipe.levels
         ],

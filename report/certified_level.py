@@ -53,7 +53,7 @@ class CertifiedLevel:
     acc_predict: Rate | None
     #: Share of the predicted images for which PREDICT abstains.
     predict_abstention_rate: Rate | None
-    #: At each of RADII, ascending; empty where no image is labelled.
+    #: At each of RADII, and at the radius at which images stop early; ascending, and empty where no image is labelled.
     certified_accuracy: list[AtRadius]
     #: Mean radius over the labelled images; that of a wrong label or an abstention is 0.
     average_certified_radius: Mean | None
@@ -65,7 +65,7 @@ class CertifiedLevel:
     largest_radius: float | None
 
     def at(self, radius: float) -> Rate | None:
-        """Certified accuracy at one of RADII."""
+        """Certified accuracy at one of the radii of ``certified_accuracy``."""
         return next((found.rate for found in self.certified_accuracy if found.radius == radius), None)
 
 
@@ -78,6 +78,7 @@ def level_of(
     failed: int = 0,
     skipped: int = 0,
     largest: float | None = None,
+    radii: Sequence[float] = RADII,
 ) -> CertifiedLevel:
     """The rates of one level.
 
@@ -89,10 +90,11 @@ def level_of(
         failed: images that could not be used.
         skipped: images that the recipe leaves out.
         largest: the radius of an image all of whose copies have one label.
+        radii: where to report certified accuracy, ascending.
     """
     predicted = _images(answers)
     labelled = _images(answers, lambda answer: answer.labelled)
-    radii = _falling((answer.radius, answer.images) for answer in answers if answer.right)
+    found_radii = _falling((answer.radius, answer.images) for answer in answers if answer.right)
     told = any(answer.predict_abstains is not None for answer in answers)
     return CertifiedLevel(
         sigma=sigma,
@@ -109,12 +111,12 @@ def level_of(
         ),
         certified_accuracy=[
             AtRadius(radius, found)
-            for radius in RADII
-            if (found := rate(sum(images for at, images in radii if at >= radius), labelled, interval))
+            for radius in radii
+            if (found := rate(sum(images for at, images in found_radii if at >= radius), labelled, interval))
         ],
-        average_certified_radius=_average(radii, labelled),
+        average_certified_radius=_average(found_radii, labelled),
         radius_quantiles=_quantiles(answers, predicted),
-        curve=_curve(radii, labelled),
+        curve=_curve(found_radii, labelled),
         largest_radius=largest,
     )
 

@@ -6,7 +6,7 @@ from report.certified import Best, Certified
 from report.certified_level import CertifiedLevel
 from report.text import so_far
 
-#: The radius of the example, if any image is certified there.
+#: The radius of the example, if any image is certified there and images do not stop early at another one.
 EXAMPLE = 0.5
 
 NOTHING = "No image could be predicted: `smoothvote images RUN --outcome failed` says why."
@@ -48,7 +48,8 @@ def _labelled(found: Certified) -> list[str]:
     certifying = [best for best in found.envelope if best.sigma is not None]
     if not certifying:
         return ["No labelled image is certified with its true label, at any σ."]
-    example = max((best for best in certifying if best.radius <= EXAMPLE), key=lambda best: best.radius)
+    limit = found.stopped.rule.radius if found.stopped else EXAMPLE
+    example = max((best for best in certifying if best.radius <= limit), key=lambda best: best.radius)
     said = [
         f"With σ = {example.sigma:g}, {example.rate.value:.3f} of the labelled images are certified at radius "
         f"{example.radius:g}: their label is right, and no change of the model's input {_shorter(example.radius)} alters it."

@@ -76,6 +76,17 @@ def test_each_image_has_the_bound_of_its_own_copies_at_its_share_of_any_alpha(en
     assert level.abstention_rate.hits == straight.count(0)
 
 
+def test_certified_accuracy_is_also_reported_at_the_radius_at_which_images_stop(engine: Engine) -> None:
+    found = told(engine)
+    assert [at.radius for at in found.levels[0].certified_accuracy][:3] == [0, RADIUS, 0.25]
+    at = found.levels[0].at(RADIUS)
+    assert at
+    assert (at.hits, at.of) == (2, 4)
+    shown = document(found)
+    assert "radius 0.125" in shown.summary.head
+    assert shown.verdict.startswith("With σ = 0.5, 0.500 of the labelled images are certified at radius 0.125: ")
+
+
 def test_the_largest_radius_is_that_of_all_copies_at_the_share_of_alpha(engine: Engine) -> None:
     (level,) = read_certified(engine, example(engine).id).levels
     assert level.largest_radius == pytest.approx(SIGMA * norm.ppf((ALPHA / LOOKS) ** (1 / N)))

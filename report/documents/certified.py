@@ -117,7 +117,8 @@ def _shown_radii(several: Sequence[Certified]) -> list[float]:
     certifying = {at.radius for found in several for at in found.envelope if at.sigma is not None} or {RADII[0]}
     radii = sorted(certifying)
     if len(radii) > MOST_RADII:
-        radii = [radius for radius in radii if radius % 0.5 == 0]
+        chosen = {found.stopped.rule.radius for found in several if found.stopped}
+        radii = [radius for radius in radii if radius % 0.5 == 0 or radius in chosen]
     return radii[:MOST_RADII]
 
 
