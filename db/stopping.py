@@ -2,13 +2,13 @@
 
 The copies are looked at in stages, which are chosen before the first one is drawn (``db.copies.looks``). The bound at
 each of the s looks is Clopper & Pearson's at α/s. By the union bound, all s bounds of an image hold together with
-probability at least 1 - α, so the bound holds at whichever look the image stops, for any rule that stops it.
+probability at least 1 - α, so the bound holds at whichever look the image stops, whatever rule stops it.
 Source: Horváth, Müller, Fischer, Vechev, "Boosting randomized smoothing with variance reduced classifiers", ICLR 2022
 (adaptive sampling).
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -26,13 +26,16 @@ class Decided(NamedTuple):
 
     #: With so many or more it is certified at the radius; more than there are copies where that is impossible.
     certified_from: int
-    #: With so many or fewer it cannot be any more, even if all further copies have the label; negative: never so.
-    hopeless_to: int
+    #: With so many or fewer it is given up: further copies cannot certify it, or its label is surely too improbable.
+    #: Negative: it never is.
+    given_up_to: int
 
 
 @lru_cache(maxsize=1000)
 def decisions(radius: float, sigma: float, alpha: float, n: int) -> dict[int, Decided]:
     """When an image is decided at each look, by the look's number of copies.
+
+    To give an image up makes no certificate wrong. With probability at most α it gives up one that could be certified.
 
     Args:
         radius: the L2 radius in question.
@@ -41,12 +44,19 @@ def decisions(radius: float, sigma: float, alpha: float, n: int) -> dict[int, De
         n: number of copies that estimate, if the image never stops.
     """
     share, stages = NormalDist(sigma=sigma).cdf(radius), looks(n)
-    certified_from = {
-        look: bisect_left(range(look + 1), share, key=lambda hits: lower_bound(hits, look, alpha / len(stages)))
-        for look in stages
-    }
-    # The image is certified in the end if the copies that are still to come can make up the hits that it lacks then.
-    return {look: Decided(first, certified_from[n] - 1 - (n - look)) for look, first in certified_from.items()}
+
+    def bound(look: int) -> Callable[[int], float]:
+        return lambda hits: lower_bound(hits, look, alpha / len(stages))
+
+    certified_from = {look: bisect_left(range(look + 1), share, key=bound(look)) for look in stages}
+    found = {}
+    for look, first in certified_from.items():
+        # Certified in the end, if all copies that are still to come have the label.
+        possible = certified_from[n] - (n - look)
+        # So many copies without the label that its probability is surely below the radius's.
+        misses = bisect_right(range(look + 1), 1 - share, key=bound(look))
+        found[look] = Decided(first, max(possible - 1, look - misses))
+    return found
 
 
 def stopped(run_id: str, recipe: Recipe, images: Select[Any] | None = None) -> Subquery:
@@ -87,7 +97,7 @@ def _conditions(stopping: Stopping, levels: Sequence[float], reached: Any) -> li
         and_(
             reached.level == level,
             reached.n == look,
-            or_(reached.hits >= decided.certified_from, reached.hits <= decided.hopeless_to),
+            or_(reached.hits >= decided.certified_from, reached.hits <= decided.given_up_to),
         )
         for level in levels
         for look, decided in decisions(stopping.radius, level, stopping.alpha, stopping.n).items()

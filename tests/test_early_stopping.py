@@ -8,7 +8,6 @@ from scipy.stats import binom, norm
 from sqlalchemy import Engine, select
 
 from db import store
-from db.bound import lower_bound
 from db.copies import Part, looks, shares_of
 from db.errors import WrongUse
 from db.found import Counted
@@ -69,27 +68,29 @@ def test_decisions_that_can_be_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("radius", "sigma", "alpha", "n"), [(0.25, 0.25, 0.001, 1000), (0.5, 0.5, 0.05, 250)])
-def test_an_image_is_certified_where_so_many_hits_have_a_probability_of_at_most_its_share_of_alpha(
+def test_decisions_are_tails_of_the_binomial_distribution_at_a_share_of_alpha(
     radius: float, sigma: float, alpha: float, n: int
 ) -> None:
     threshold, share = norm.cdf(radius / sigma), alpha / len(looks(n))
     found = decisions(radius, sigma, alpha, n)
     assert tuple(found) == looks(n)
     for look, decided in found.items():
+        # Certified: at the radius's probability, so many hits are as improbable as that.
         assert binom.sf(decided.certified_from - 1, look, threshold) <= share
         assert binom.sf(decided.certified_from - 2, look, threshold) > share
-        # With one hit more, the copies to come can still make an image certified that is hopeless now.
-        assert lower_bound(decided.hopeless_to + n - look, n, share) < threshold
-        assert lower_bound(decided.hopeless_to + 1 + n - look, n, share) >= threshold
-    assert found[n].hopeless_to == found[n].certified_from - 1  # at n every image is decided
+        # Given up: so few hits are; or those that lack in the end are more than the copies that are still to come.
+        improbable = int(binom.ppf(share, look, threshold)) - 1
+        impossible = found[n].certified_from - 1 - (n - look)
+        assert decided.given_up_to == max(improbable, impossible) < decided.certified_from
+    assert found[n].given_up_to == found[n].certified_from - 1  # at n every image is decided
 
 
 # -- which images stop ---------------------------------------------------------------------------------------------
 
-#: Of every hundred copies that estimate, how many of each image have label 1. By the binomial tail at α/3, 100, 200 and
-#: 400 copies certify at σ = .25 from 85, 161 and 308 hits on, and up to 7, 107 and 307 are hopeless; at σ = .5 they
-#: certify from 77, 144 and 273 on, and up to -28, 72 and 272 are hopeless.
-HITS = [100, 0, 60, 80]
+#: Of every hundred copies that estimate, how many of each image have label 1. By the binomial tails at α/3, an image
+#: with 100, 200 and 400 copies is certified at σ = .25 from 85, 161 and 308 hits on, and given up to 52, 114 and 307; at
+#: σ = .5 it is certified from 77, 144 and 273 on, and given up to 42, 95 and 272.
+HITS = [100, 45, 60, 80]
 
 
 def by_hits(position: int, level: float, part: Part) -> Labels:
@@ -102,8 +103,8 @@ def by_hits(position: int, level: float, part: Part) -> Labels:
 
 def test_an_image_stops_at_the_first_look_at_which_it_is_decided_at_every_level(engine: Engine) -> None:
     run = certified_run(engine, [1] * len(HITS), by_hits, recipe=stopping(), n=N)
-    # 100 hits certify at both levels. No hits are hopeless at σ = .25 at the first look, at σ = .5 at the second. 60 of
-    # 100 are decided at the end. 160 of 200 certify at σ = .5 but not at σ = .25; 320 of 400 do.
+    # 100 hits certify at both levels. 45 are given up at σ = .25, and 90 of 200 at σ = .5. 60 of 100 are decided at the
+    # end. 160 of 200 certify at σ = .5 but not at σ = .25; 320 of 400 do.
     assert stops(engine, run) == {0: 100, 1: 200, 2: 400, 3: 400}
     with reading(engine) as session:
         drawn = session.execute(select(Image.position, Count.n).join(Image, Image.id == Count.image_id)).all()
@@ -233,7 +234,7 @@ def wrongly_certified(share_of_alpha: int, *, images: int, alpha: float) -> int:
     for look in stages:
         certified = open_images & (hits[look] >= found[look].certified_from)
         wrong += int(certified.sum())
-        open_images &= ~certified & (hits[look] > found[look].hopeless_to)
+        open_images &= ~certified & (hits[look] > found[look].given_up_to)
     return wrong
 
 
