@@ -88,8 +88,8 @@ def test_decisions_are_tails_of_the_binomial_distribution_at_a_share_of_alpha(
 # -- which images stop ---------------------------------------------------------------------------------------------
 
 #: Of every hundred copies that estimate, how many of each image have label 1. By the binomial tails at α/3, an image
-#: with 100, 200 and 400 copies is certified at σ = .25 from 85, 161 and 308 hits on, and given up to 52, 114 and 307; at
-#: σ = .5 it is certified from 77, 144 and 273 on, and given up to 42, 95 and 272.
+#: with 100, 200 and 400 copies is certified at σ = .25 from 85, 161 and 308 hits on, and given up to 52, 114 and 307;
+#: at σ = .5 it is certified from 77, 144 and 273 on, and given up to 42, 95 and 272.
 HITS = [100, 45, 60, 80]
 
 
