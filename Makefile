@@ -15,8 +15,9 @@ install: .venv/installed
 demo: install
 	$(BIN)/smoothvote demo
 
+# One process more than there are cores: tests wait for workers a good part of their time.
 test: install
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff format --check .
