@@ -11,12 +11,13 @@ from cli.flags import Numbers, axis_of, find_perturbation, recipe_flags, recipe_
 from cli.look import show_report
 from cli.output import Output, output_flags
 from cli.queue import reach, record_and_send
+from db.copies import SELECTION
 from db.errors import WrongUse
 from db.recipe import DEFAULT_PERTURBATION, UNSMOOTHED, Recipe
 from report.certificate import ALPHA
 
-#: Copies that select the label, and that estimate its probability, if nobody says how many.
-N0, N = 100, 1000
+#: Copies that estimate the probability of a label, if nobody says how many.
+N = 1000
 #: Options of a recipe that a certificate does not have: its perturbation is Gaussian noise, its levels are --sigma.
 LEFT_OUT = ("perturbation", "levels", "preset", "option", "attacker", "target", "steps", "restarts", "step_size", "budget", "attack_model")  # fmt: skip
 #: What `run` says otherwise of these options.
@@ -37,7 +38,12 @@ OTHERWISE = {
     help="Noise levels, above 0: standard deviations of the model's input in [0, 1].",
 )
 @click.option(
-    "--n0", type=click.IntRange(min=1), default=N0, show_default=True, metavar="N", help="Copies that select the label."
+    "--n0",
+    type=click.IntRange(min=1),
+    default=SELECTION,
+    show_default=True,
+    metavar="N",
+    help="Copies that select the label.",
 )
 @click.option(
     "--n",

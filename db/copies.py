@@ -9,6 +9,8 @@ ends: each multiple of 100 up to 1,000, each multiple of 1,000 beyond, and each 
 from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
+#: n0 where nobody chooses: the number of copies that select the label, as in the paper.
+SELECTION = 100
 #: Views in a job of a certified run, about: some seconds of work for a CPU. A single part may have more.
 JOB_VIEWS = 1000
 

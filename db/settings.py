@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         if self.broker_url is None:
             raise WrongUse(
                 "no queue is set: export SMOOTHVOTE_BROKER_URL=redis://HOST:6379/0, "
-                "or use `smoothvote run`, which starts its own"
+                "or use a command that starts its own: `smoothvote run`, or `certify` or `sweep` without --submit"
             )
         # By default Redis's client accepts any certificate, and would send the password to any server that answers.
         return ";".join(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from db.axis import NOISE, Axis
+from db.copies import SELECTION
 from db.errors import WrongUse
 from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, UNSMOOTHED, Recipe
 from db.session import writing
@@ -106,5 +107,13 @@ def default_name(recipe: Recipe, dataset: Dataset) -> str:
     ]
     usual = UNSMOOTHED if recipe.certifies else DEFAULT_SMOOTHER
     smoother = [] if recipe.smoother == usual else [recipe.smoother]
-    certificate = ["certificate"] if recipe.certifies else []
-    return "-".join([dataset.name, model, *perturbation, *smoother, *certificate])
+    return "-".join([dataset.name, model, *perturbation, *smoother, *_certificate(recipe)])
+
+
+def _certificate(recipe: Recipe) -> list[str]:
+    """What the name of a certified run ends in: how many copies select the label and where images stop, if unusual."""
+    if not recipe.certifies:
+        return []
+    selection = [] if recipe.selection == SELECTION else [f"n0-{recipe.selection}"]
+    stop = [] if recipe.stop_radius is None else [f"stop-{recipe.stop_radius:g}"]
+    return ["certificate", *selection, *stop]

@@ -68,6 +68,7 @@ POSTGRES_DOWN = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere"
         (["run", "images", "--wrokers", "2"], {}, "No such option '--wrokers'"),
         (["wrok"], {}, "No such command 'wrok'"),
         (["submit", "images"], {}, "no queue is set: export SMOOTHVOTE_BROKER_URL=redis://HOST:6379/0"),
+        (["certify", "images", "--submit"], {}, "use a command that starts its own: `smoothvote run`, or `certify` or `sweep` without --submit"),
         (["worker"], {}, "no queue is set"),
         (["run", "images", "--workers", "0"], {}, "set SMOOTHVOTE_BROKER_URL"),
         (["submit", "images"], {"SMOOTHVOTE_BROKER_URL": "amqp://localhost"}, "SMOOTHVOTE_BROKER_URL: must be redis://HOST"),

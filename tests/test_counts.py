@@ -11,6 +11,7 @@ from db.axis import NOISE
 from db.due import split_spent
 from db.errors import WrongUse
 from db.found import Counted
+from db.recipe import make_recipe
 from db.runs import Progress, find_run, progress
 from db.session import reading, writing
 from db.tables import Count, Failure, Job, Run
@@ -93,7 +94,11 @@ def test_submit_counts_the_copies_of_a_certificate_and_refuses_them_for_a_vote(e
         made = submit(engine, CERTIFICATE, dataset, n=n, axis=NOISE)
         assert made.new is new
         assert state(engine, made.run_id).copies == 10 + n
-    assert default_name(CERTIFICATE, dataset) == "photos-efficientnet_lite0-certificate"
+    assert default_name(CERTIFICATE, dataset) == "photos-efficientnet_lite0-certificate-n0-10"
+    usual = CERTIFICATE.content() | {"selection": 100}
+    assert default_name(make_recipe(**usual), dataset) == "photos-efficientnet_lite0-certificate"
+    stops = usual | {"stop_radius": 0.25, "stop_alpha": 0.01, "stop_n": 200}
+    assert default_name(make_recipe(**stops), dataset) == "photos-efficientnet_lite0-certificate-stop-0.25"
     vote = CERTIFICATE.model_copy(update={"selection": None})
     assert copies_of(vote, None) == 1
     with pytest.raises(WrongUse, match=r"^--n: 50 copies are for a certificate"):

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import HTTPException, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from db.errors import WrongUse
 from db.runs import Progress, RunInfo, progress
-from report.certificate import ALPHA
 from report.certified import Certified, certified
 from report.certified_comparison import compare_certified
 from report.counts import ends
@@ -33,15 +32,14 @@ def counted(
     """The certificates of a run, counted once for each α, n and state of the run.
 
     Raises:
-        WrongUse: for an α or n that the record cannot answer.
+        HTTPException: 400, for an α or n that the record cannot answer.
     """
-    chosen = ALPHA if alpha is None else alpha
     try:
         return record.once(
-            ("certified", run.id, chosen, n), lambda: certified(session, run, alpha=chosen, n=n), so_far
+            ("certified", run.id, alpha, n), lambda: certified(session, run, alpha=alpha, n=n), so_far
         )  # fmt: skip
     except WrongUse as error:
-        raise WrongUse(str(error).removeprefix("--")) from None  # the message was written for a flag
+        raise HTTPException(400, str(error).removeprefix("--")) from None  # the message was written for a flag
 
 
 def certified_page(
@@ -54,7 +52,7 @@ def certified_page(
         session: a reading one.
         run: a run of certificates.
         so_far: its progress.
-        alpha: the probability with which each certificate may be wrong; None: the usual one.
+        alpha: the probability with which each certificate may be wrong; None: the usual one, as in usual_alpha().
         n: how many of the stored copies estimate; None for all that were asked for.
         shown: what the page shares with that of a run of votes.
     """
@@ -88,7 +86,7 @@ def compared_certificates(record: Record, session: Session, first: RunInfo, seco
             ("certified", first.id, second.id), lambda: compare_certified(session, first, second), *so_far
         )
         pair = [
-            counted(record, session, run, state, None, comparison.n)
+            counted(record, session, run, state, comparison.alpha, comparison.n)
             for run, state in zip((first, second), so_far, strict=True)
         ]
     except WrongUse as error:
