@@ -11,7 +11,7 @@ from cli.flags import Numbers, axis_of, find_perturbation, recipe_flags, recipe_
 from cli.look import show_report
 from cli.output import Output, output_flags
 from cli.queue import reach, record_and_send
-from db.copies import SELECTION
+from db.copies import MOST, SELECTION
 from db.errors import WrongUse
 from db.recipe import DEFAULT_PERTURBATION, UNSMOOTHED, Recipe
 from report.certificate import ALPHA
@@ -39,7 +39,7 @@ OTHERWISE = {
 )
 @click.option(
     "--n0",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     default=SELECTION,
     show_default=True,
     metavar="N",
@@ -47,7 +47,7 @@ OTHERWISE = {
 )
 @click.option(
     "--n",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     metavar="N",
     help=f"Copies that estimate its probability; more later adds to those that are there.  [default: {N}]",
 )

@@ -83,15 +83,15 @@ def describe(
 
 def _work(recipe: "Recipe", images: int, job_size: int | None, n: int | None) -> dict[str, int | None]:
     """How many jobs and views a new run has; of a certificate also how many copies of each image."""
-    from db.copies import shares_of
+    from db.copies import count_shares
     from producer.submit import JOB_SIZE, copies_of
 
     levels, copies = len(recipe.levels), copies_of(recipe, n)
     if recipe.selection is None:
         return {"jobs": -(-images // (job_size or JOB_SIZE)), "views": images * levels * 3}
-    shares = shares_of(
-        images, selection=recipe.selection, first=0, last=copies - 1, levels=levels, job_size=job_size,
-        looks=recipe.stopping.looks if recipe.stopping else (),
-    )  # fmt: skip
-    jobs, views = sum(1 for _ in shares), images * levels * copies
+    looks = recipe.stopping.looks if recipe.stopping else ()
+    jobs = count_shares(
+        images, selection=recipe.selection, copies=copies, levels=levels, job_size=job_size, looks=looks
+    )
+    views = images * levels * copies
     return {"n0": recipe.selection, "n": n, "copies": copies, "jobs": jobs, "views": views}

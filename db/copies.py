@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 #: n0 where nobody chooses: the number of copies that select the label, as in the paper.
 SELECTION = 100
+#: The most copies that select, or that estimate: a hundred times as many as the papers have.
+MOST = 10_000_000
 #: Views in a job of a certified run, about: some seconds of work for a CPU. A single part may have more.
 JOB_VIEWS = 1000
 
@@ -89,11 +91,26 @@ def shares_of(
         job_size: images per job; None: as many as make JOB_VIEWS views.
         looks: numbers of copies that estimate; no job has copies from before and after one of them.
     """
-    parts, ends = parts_of(selection, first, last), {selection + look for look in looks}
-    for copies in _groups(parts, most=JOB_VIEWS // levels, ends=ends):
-        step = job_size or max(1, JOB_VIEWS // (levels * copies.size))
+    for copies, step in _steps(selection, first, last, levels, job_size, looks):
         for start in range(0, images, step):
             yield Share(start, min(start + step, images) - 1, *copies)
+
+
+def count_shares(
+    images: int, *, selection: int, copies: int, levels: int, job_size: int | None, looks: Sequence[int] = ()
+) -> int:
+    """How many jobs ``shares_of`` makes for a new run with so many copies of each image, without making them."""
+    steps = _steps(selection, 0, copies - 1, levels, job_size, looks)
+    return sum(-(-images // step) for _, step in steps)
+
+
+def _steps(
+    selection: int, first: int, last: int, levels: int, job_size: int | None, looks: Sequence[int]
+) -> Iterator[tuple[Part, int]]:
+    """The copies that a job has, and how many images it then has at most."""
+    parts, ends = parts_of(selection, first, last), {selection + look for look in looks}
+    for copies in _groups(parts, most=JOB_VIEWS // levels, ends=ends):
+        yield copies, job_size or max(1, JOB_VIEWS // (levels * copies.size))
 
 
 def _next_cut(selection: int, copy: int) -> int:

@@ -105,6 +105,12 @@ def test_a_dry_run_says_how_many_copies_views_and_jobs_there_would_be(tmp_path: 
     assert not (tmp_path / ".smoothvote").exists()
 
 
+def test_more_copies_than_any_run_can_have_are_refused_at_once(tmp_path: Path, photos: Path) -> None:
+    for flag in ("--n", "--n0"):
+        done = call("certify", photos, flag, "1000000000000", "--dry-run", cwd=tmp_path, code=WRONG_USE)
+        assert "is not in the range 1<=x<=10000000" in done.stderr
+
+
 @one_kind
 def test_submit_records_the_copies_and_prints_the_id_alone(
     engine: Engine, tmp_path: Path, photos: Path, redis_url: str

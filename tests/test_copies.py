@@ -1,10 +1,11 @@
 """How an image's copies are cut into parts, and a certified run into jobs: worked out by hand."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from db.copies import Part, Share, parts_of, shares_of
+from db.copies import MOST, Part, Share, count_shares, parts_of, shares_of
 
 
 def sizes(selection: int, first: int, last: int) -> list[int]:
@@ -97,3 +98,18 @@ def test_jobs_cover_every_copy_of_every_image_once(last: int, levels: int) -> No
         3 * (last + 1)
     )
     assert len({(share.first, share.copies_first) for share in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("n", "levels", "job_size", "looks"), [(50, 1, None, ()), (2500, 2, None, (100, 2500)), (300, 3, 4, ())]
+)
+def test_jobs_are_counted_without_being_made(n: int, levels: int, job_size: int | None, looks: tuple[int, ...]) -> None:
+    how: dict[str, Any] = {"selection": 100, "levels": levels, "job_size": job_size, "looks": looks}
+    assert count_shares(7, copies=100 + n, **how) == len(list(shares_of(7, first=0, last=99 + n, **how)))
+
+
+def test_the_jobs_of_the_most_copies_over_a_whole_dataset_are_counted_at_once() -> None:
+    # 100 + 9 × 100 copies, 100 copies, then 9,999 parts of 1,000; each is a job for each of 50,000 images, but the
+    # second, of 100 copies, has ten images.
+    jobs = count_shares(50_000, selection=100, copies=100 + MOST, levels=1, job_size=None)
+    assert jobs == 50_000 + 5_000 + 9_999 * 50_000
