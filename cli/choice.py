@@ -31,7 +31,7 @@ class Choice(NamedTuple):
         if self != NO_CHOICE:
             for run in runs:
                 require_certificates(run, "leave out --alpha and --n")
-        return {"alpha": ALPHA if self.alpha is None else self.alpha, "n": self.n}
+        return {"alpha": self.alpha, "n": self.n}
 
 
 NO_CHOICE = Choice()
@@ -44,7 +44,7 @@ def choice_flags(command: Command) -> Command:
         "--alpha",
         type=float,
         metavar="A",
-        help=f"Of certificates: the probability with which each may be wrong.  [default: {ALPHA}]",
+        help=f"Of certificates: the probability with which each may be wrong.  [default: the run's own if its images stop early, else {ALPHA}]",
     )
     @click.option(
         "--n",

@@ -189,7 +189,7 @@ def rows(
 def certified(
     run: str = "latest",
     *,
-    alpha: float = 0.001,
+    alpha: float | None = None,
     n: int | None = None,
     interval: "Interval" = "wilson",
     database_url: str | None = None,
@@ -198,7 +198,8 @@ def certified(
 
     Args:
         run: an id, the beginning of one, a name, or latest.
-        alpha: the probability with which each certificate may be wrong.
+        alpha: the probability with which each certificate may be wrong; None: the run's own if its images stop early,
+            else 0.001.
         n: how many of the stored copies estimate; None for all that were asked for.
         interval: the method for the intervals of rates: wilson or clopper-pearson.
         database_url: as for runs().
@@ -233,7 +234,7 @@ def certified(
 def certificates(
     run: str = "latest",
     *,
-    alpha: float = 0.001,
+    alpha: float | None = None,
     n: int | None = None,
     level: float | None = None,
     columns: Sequence[str] | None = None,
@@ -243,7 +244,8 @@ def certificates(
 
     Args:
         run: an id, the beginning of one, a name, or latest.
-        alpha: the probability with which each certificate may be wrong.
+        alpha: the probability with which each certificate may be wrong; None: the run's own if its images stop early,
+            else 0.001.
         n: how many of the stored copies estimate; None for all that were asked for.
         level: only rows of this level.
         columns: only these, in this order.

@@ -28,6 +28,8 @@ class Bounds(NamedTuple):
     n: int
     #: The probability with which a bound may be wrong: α, divided by the number of looks if images stop early.
     alpha: float
+    #: The α of the report: the probability with which each certificate may be wrong.
+    chosen: float
 
 
 class Stopped(NamedTuple):
@@ -93,14 +95,14 @@ class Certified:
 
 
 def certified(
-    session: Session, run: RunInfo, *, alpha: float = ALPHA, n: int | None = None, interval: Interval = "wilson"
+    session: Session, run: RunInfo, *, alpha: float | None = None, n: int | None = None, interval: Interval = "wilson"
 ) -> Certified:
     """The certificates that follow from the stored counts.
 
     Args:
         session: a reading one: all counts are of one moment.
         run: a run of certificates.
-        alpha: the probability with which each certificate may be wrong.
+        alpha: the probability with which each certificate may be wrong; None: as in usual_alpha().
         n: how many of the stored copies estimate; None for all that were asked for.
         interval: the method for the intervals of rates.
 
@@ -116,7 +118,7 @@ def certified(
     return Certified(
         run=run,
         name=run.name,
-        alpha=alpha,
+        alpha=bounds.chosen,
         n0=selection(run),
         n=bounds.n,
         n_of_all=copies_of_all(session, run),
@@ -139,7 +141,7 @@ def certified(
 
 
 def read_certified(
-    engine: Engine, name: str, *, alpha: float = ALPHA, n: int | None = None, interval: Interval = "wilson"
+    engine: Engine, name: str, *, alpha: float | None = None, n: int | None = None, interval: Interval = "wilson"
 ) -> Certified:
     """The certificates of the run that a person names.
 
@@ -150,7 +152,16 @@ def read_certified(
         return certified(session, find_run(session, name), alpha=alpha, n=n, interval=interval)
 
 
-def check_choice(session: Session, run: RunInfo, alpha: float, n: int | None) -> Bounds:
+def usual_alpha(*runs: RunInfo) -> float:
+    """The α of a report for which nobody chooses one: that for which the images of these runs stop, if there is one.
+
+    It is ALPHA if no run stops early, or if they stop for different α.
+    """
+    chosen = {run.recipe.stopping.alpha for run in runs if run.recipe.stopping}
+    return chosen.pop() if len(chosen) == 1 else ALPHA
+
+
+def check_choice(session: Session, run: RunInfo, alpha: float | None, n: int | None) -> Bounds:
     """The n that a person means and the α of each bound, once both are found to be possible.
 
     The looks of a run that stops early are chosen before its copies are drawn, so that any α may be asked for later.
@@ -160,11 +171,12 @@ def check_choice(session: Session, run: RunInfo, alpha: float, n: int | None) ->
     """
     require_certificates(run, f"see `smoothvote report {run.id}` without --alpha and --n")
     n = asked(run) if n is None else n
+    alpha = usual_alpha(run) if alpha is None else alpha
     check_alpha(alpha)
     each = alpha / len(run.recipe.stopping.looks) if run.recipe.stopping else alpha
     check_copies(n, each)
     check_end(session, run, n)
-    return Bounds(n, each)
+    return Bounds(n, each, alpha)
 
 
 def _answers(session: Session, run: RunInfo, bounds: Bounds) -> tuple[dict[float, list[Answer]], float | None]:

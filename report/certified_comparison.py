@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from db.runs import RunInfo
 from db.tables import Image
-from report.certificate import ALPHA, RADII, certified_radius
-from report.certified import Bounds, check_choice
+from report.certificate import RADII, certified_radius
+from report.certified import Bounds, check_choice, usual_alpha
 from report.comparison import Compared, Difference, check_comparable, recipe_differences
 from report.counts import asked, copies_of_all, leaders
 from report.kind import require_certificates
@@ -94,7 +94,7 @@ def compare_certified(
     first: RunInfo,
     second: RunInfo,
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     n: int | None = None,
     interval: Interval = "wilson",
 ) -> CertifiedComparison:
@@ -104,7 +104,7 @@ def compare_certified(
         session: a reading one: all counts are of one moment.
         first: one run.
         second: the other; differences are second less first.
-        alpha: the probability with which each certificate may be wrong.
+        alpha: the probability with which each certificate may be wrong; None: as in usual_alpha().
         n: how many copies estimate; None for the smaller of what the two runs were asked for. A run whose images stop
             early has its own n alone.
         interval: the method for the intervals of rates. Those of differences of rates are Newcombe's.
@@ -116,6 +116,7 @@ def compare_certified(
     for run in (first, second):
         require_certificates(run, "compare votes with votes, and certificates with certificates")
     check_comparable(session, first, second)
+    alpha = usual_alpha(first, second) if alpha is None else alpha
     n = min(asked(first), asked(second)) if n is None else n
     bounds = [check_choice(session, run, alpha, n) for run in (first, second)]
     return CertifiedComparison(

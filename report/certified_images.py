@@ -6,7 +6,6 @@ from sqlalchemy.orm import Session
 
 from db.errors import WrongUse
 from db.runs import RunInfo
-from report.certificate import ALPHA
 from report.certified_rows import COLUMNS, OUTCOMES, certificate_pages
 from report.exports import Page
 
@@ -23,7 +22,7 @@ def certified_images(
     session: Session,
     run: RunInfo,
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     n: int | None = None,
     level: float | None = None,
     outcome: str | None = None,
@@ -35,7 +34,7 @@ def certified_images(
     Args:
         session: a reading one, open until the last page is taken.
         run: a run of certificates.
-        alpha: the probability with which each certificate may be wrong.
+        alpha: the probability with which each certificate may be wrong; None: as in usual_alpha().
         n: how many of the stored copies estimate; None for all that were asked for.
         level: at this level only; an image that failed has no level.
         outcome: images of this outcome only, one of certified_rows.OUTCOMES.

@@ -14,7 +14,7 @@ from db.errors import WrongUse
 from db.outcome import without_prediction
 from db.runs import RunInfo
 from db.tables import Failure, Image
-from report.certificate import ALPHA, lower_bound, predicts, radius
+from report.certificate import lower_bound, predicts, radius
 from report.certified import Bounds, check_choice
 from report.counts import leaders
 from report.exports import Page, page_of
@@ -49,7 +49,7 @@ def certificate_pages(
     session: Session,
     run: RunInfo,
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     n: int | None = None,
     level: float | None = None,
     columns: Sequence[str] | None = None,
@@ -59,7 +59,7 @@ def certificate_pages(
     Args:
         session: a reading one, open until the last page is taken.
         run: a run of certificates.
-        alpha: the probability with which each certificate may be wrong.
+        alpha: the probability with which each certificate may be wrong; None: as in usual_alpha().
         n: how many of the stored copies estimate; None for all that were asked for.
         level: rows of this level only; an image that failed has no level.
         columns: these only, in this order; all of COLUMNS if None.

@@ -41,6 +41,7 @@ def _stopping(found: Certified) -> list[str]:
         f"An image took {stopped.mean_copies:.0f} of {rule.n} copies on average, because it stops once it is known whether "
         f"it is certified at radius {rule.radius:g}: that saved {stopped.saved:.0%}. Each bound is at α/{len(rule.looks)}, "
         "for the looks at which an image may stop; larger radii hold as well, but all copies would give larger ones."
+        + (f" Images stopped for α = {rule.alpha:g}." if found.alpha != rule.alpha else "")
     ]
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from db.errors import SmoothvoteError, WrongUse
 from db.runs import RunInfo
 from report import certified_flat, certified_rows, rows
-from report.certificate import ALPHA
 from report.certified import certified
 from report.exports import EXPORTS, Export, page_of
 from report.flat import level_rows, level_types
@@ -44,7 +43,7 @@ def write_run(
     export: Export,
     out: IO[bytes],
     *,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     n: int | None = None,
 ) -> int:
     """Writes a run of votes or of certificates and returns the number of rows. Memory does not grow with them.
@@ -55,7 +54,7 @@ def write_run(
         what: its rows, or its summary: a row a level. docs/reference/python.md has the columns of both.
         export: the format.
         out: where to write.
-        alpha: of certificates: the probability with which each may be wrong.
+        alpha: of certificates: the probability with which each may be wrong; None: as in usual_alpha().
         n: of certificates: how many of the stored copies estimate; None for all that were asked for.
 
     Raises:
@@ -72,7 +71,7 @@ def write_run(
 
 
 def _write_certificates(
-    session: Session, run: RunInfo, what: What, export: Export, out: IO[bytes], alpha: float, n: int | None
+    session: Session, run: RunInfo, what: What, export: Export, out: IO[bytes], alpha: float | None, n: int | None
 ) -> int:
     if what == "rows":
         pages = certified_rows.certificate_pages(session, run, alpha=alpha, n=n)

@@ -1,5 +1,6 @@
 """Reports of certificates that stop early: each image with its own number of copies, its bound at its share of α."""
 
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,8 @@ from report.certified_comparison import compare_certified
 from report.certified_rows import certificate_pages
 from report.counts import ends
 from report.documents.certified import document
+from report.export import write_run
+from report.exports import EXPORTS
 
 N, RADIUS, ALPHA = 400, 0.125, 0.001
 #: At 100, 200 and 400 copies.
@@ -181,3 +184,28 @@ def test_a_run_that_stops_early_is_compared_image_by_image_with_one_that_does_no
     full = [SIGMA * norm.ppf(beta.ppf(ALPHA, hits * 4, N - hits * 4 + 1)) for hits in (100, 72)]
     assert level.averages.second.value == pytest.approx(sum(full) / 4)
     assert ("stop_radius", RADIUS, None) in [tuple(difference) for difference in found.differences]
+
+
+# -- whose α ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_usual_alpha_is_that_for_which_images_stop(engine: Engine) -> None:
+    run = example(engine, recipe=certifying(levels=(SIGMA,), stop_radius=RADIUS, stop_alpha=0.01, stop_n=N))
+    found = read_certified(engine, run.id)
+    assert found.alpha == 0.01
+    assert "--alpha" not in document(found).steps[0].command
+    assert "stopped for" not in document(found).verdict
+    assert rows(engine, run) == rows(engine, run, alpha=0.01) != rows(engine, run, alpha=ALPHA)
+    written, chosen = io.BytesIO(), io.BytesIO()
+    whole = certified_run(engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=N, name="whole")
+    with reading(engine) as session:
+        write_run(session, run, "rows", EXPORTS["csv"], written)
+        write_run(session, run, "rows", EXPORTS["csv"], chosen, alpha=0.01)
+        assert compare_certified(session, run, whole).alpha == 0.01
+    assert written.getvalue() == chosen.getvalue()
+
+
+def test_a_report_at_another_alpha_says_for_which_one_images_stopped(engine: Engine) -> None:
+    shown = document(read_certified(engine, example(engine).id, alpha=0.01))
+    assert "Images stopped for α = 0.001." in shown.verdict
+    assert shown.steps[0].command.endswith("--alpha 0.01 --detail")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from report.certificate import ALPHA, RADII, least_copies
-from report.certified import Certified
+from report.certified import Certified, usual_alpha
 from report.certified_data import to_json
 from report.certified_flat import level_rows
 from report.certified_level import QUANTILES, CertifiedLevel
@@ -244,7 +244,7 @@ def _steps(found: Certified) -> list[Step]:
     if found.run is None or found.alpha is None:
         return []
     report = f"smoothvote report {found.run.id}"
-    chosen = f" --alpha {found.alpha:g}" if found.alpha != ALPHA else ""
+    chosen = f" --alpha {found.alpha:g}" if found.alpha != usual_alpha(found.run) else ""
     chosen_n = f" --n {found.n}" if found.n != asked(found.run) else ""
     behind = found.n_of_all or 0
     steps = [Step("every radius, with intervals", f"{report}{chosen}{chosen_n} --detail")]
