@@ -1,9 +1,11 @@
 """The command that certifies: counts of noisy copies, and the label and radius that follow from them."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cli.choice import Choice
 from cli.dataset import dataset_flags, describe, find_dataset
@@ -90,7 +92,11 @@ def certify(images: str | None, from_tsv: tuple[str, ...], beside: tuple[str, ..
     if from_tsv:
         if images is not None:
             raise WrongUse("give IMAGES to certify, or --from-tsv to report result files, not both")
-        show_files(from_tsv, beside, output, Choice(alpha, n))
+        chosen = given_of(flags)
+        n0 = flags["n0"] if chosen.pop("n0", None) else None
+        for flag in chosen.values():
+            raise WrongUse(f"{flag} goes with IMAGES to certify, not with --from-tsv: leave it out")
+        show_files(from_tsv, beside, output, Choice(alpha, n), n0=n0)
         return
     if beside:
         raise WrongUse("--beside goes with --from-tsv; to set two runs side by side use `smoothvote compare RUN RUN`")
@@ -102,6 +108,16 @@ def certify(images: str | None, from_tsv: tuple[str, ...], beside: tuple[str, ..
 certify.params = [
     OTHERWISE.get(param.name or "", param) for param in certify.params if param.name not in LEFT_OUT
 ]  # fmt: skip
+
+
+def given_of(parameters: Collection[str]) -> dict[str, str]:
+    """Those of the command's parameters that a person gave, and the flag of each."""
+    context = click.get_current_context()
+    return {
+        param.name: param.opts[-1]
+        for param in context.command.params
+        if param.name in parameters and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    }
 
 
 def certify_images(images: str, output: Output, n: int, alpha: float, *, labels: str | None, limit: int | None,
@@ -174,8 +190,17 @@ def check_reach(recipe: Recipe) -> None:
         )
 
 
-def show_files(named: tuple[str, ...], runs: tuple[str, ...], output: Output, choice: Choice) -> None:
+def show_files(
+    named: tuple[str, ...], runs: tuple[str, ...], output: Output, choice: Choice, *, n0: int | None = None
+) -> None:
     """Prints the certificates in result files, and those of runs beside them.
+
+    Args:
+        named: σ and file of each.
+        runs: the runs.
+        output: how to print.
+        choice: the α and n that the files were made with, if they are known; also those of the runs' reports.
+        n0: how many copies selected the labels in the files, if it is known.
 
     Raises:
         WrongUse: as ``read_tsv`` and ``read_certified``; or if a plot of several is asked for.
@@ -193,7 +218,7 @@ def show_files(named: tuple[str, ...], runs: tuple[str, ...], output: Output, ch
     files: dict[float, Path] = dict(pairs)
     if len(files) < len(pairs):
         raise WrongUse("--from-tsv: two files have the same σ; give one file for each")
-    found = read_tsv(files, alpha=choice.alpha, n=choice.n, interval=output.interval)
+    found = read_tsv(files, alpha=choice.alpha, n0=n0, n=choice.n, interval=output.interval)
     if not runs:
         output.show(documents.document(found))
         output.draw("certified", found)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from db.errors import WrongUse
+from report.certificate import check_alpha, check_copies
 from report.certified import Certified
 from report.certified_level import Answer, level_of
 from report.stats import Interval
@@ -64,8 +65,12 @@ def read_tsv(
         interval: the method for the intervals of rates.
 
     Raises:
-        WrongUse: if there is no file, one cannot be read, or a line is no certificate.
+        WrongUse: if there is no file, one cannot be read, a line is no certificate, or no file can be of this α and n.
     """
+    if alpha is not None:
+        check_alpha(alpha)
+        if n is not None:
+            check_copies(n, alpha)
     if not files:
         raise WrongUse("name at least one result file, such as 0.25=results.tsv")
     found = {sigma: list(_lines(file)) for sigma, file in sorted(files.items())}

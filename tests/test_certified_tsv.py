@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,18 @@ def test_a_file_says_nothing_of_predict_alpha_and_n(published: Path) -> None:
     assert "The files do not say α" in verdict(found)
     known = read_tsv({0.25: published}, alpha=0.001, n0=100, n=100_000)
     assert "wrong with probability at most α = 0.001" in verdict(known)
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"alpha": 7}, "--alpha 7: give a probability"),
+        ({"alpha": 0.001, "n": 5}, "--n 5: so few copies certify nothing"),
+    ],
+)
+def test_an_alpha_and_n_that_no_file_can_be_of_are_refused(published: Path, known: Any, message: str) -> None:
+    with pytest.raises(WrongUse, match=message):
+        read_tsv({0.25: published}, **known)
 
 
 def test_images_that_one_file_lacks_are_pending_there(published: Path, tmp_path: Path) -> None:

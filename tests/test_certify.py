@@ -239,3 +239,26 @@ def test_result_files_are_reported_alone_and_beside_a_run(engine: Engine, tmp_pa
     both = json.loads(say(engine, *files, "--beside", run.id, cwd=tmp_path).stdout)["certified"]
     assert [one["name"] for one in both] == ["certificates", "result files"]
     assert (both[0]["run"]["id"], both[1]["run"]) == (run.id, None)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--sigma", "0.25"), ("--workers", "1"), ("--submit",), ("--model", "resnet50"), ("--limit", "3"), ("--dry-run",),
+     ("--denoiser", "d"), ("--smoother", "none"), ("--stop-at-radius", "0.5"), ("--name", "mine"), ("--seed", "0")],
+)  # fmt: skip
+def test_flags_that_mean_nothing_for_result_files_are_refused(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    file = tmp_path / "25.tsv"
+    file.write_text(TSV)
+    said = one_line("certify", "--from-tsv", f"0.25={file}", *flags)
+    assert said == f"{flags[0]} goes with IMAGES to certify, not with --from-tsv: leave it out"
+
+
+def test_result_files_have_the_alpha_and_the_copies_that_a_person_knows(tmp_path: Path) -> None:
+    (tmp_path / "25.tsv").write_text(TSV)
+    files = ("certify", "--from-tsv", f"0.25={tmp_path / '25.tsv'}", "--format", "json")
+    found = json.loads(call(*files, cwd=tmp_path).stdout)
+    assert (found["alpha"], found["n0"], found["n"]) == (None, None, None)
+    found = json.loads(call(*files, "--alpha", "0.01", "--n0", "100", "--n", "1000", cwd=tmp_path).stdout)
+    assert (found["alpha"], found["n0"], found["n"]) == (0.01, 100, 1000)
+    assert one_line(*files, "--alpha", "7").startswith("--alpha 7: give a probability")
+    assert one_line(*files, "--alpha", "0.001", "--n", "5").startswith("--n 5: so few copies certify nothing")
