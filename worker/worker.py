@@ -97,7 +97,8 @@ class Worker:
             with watch.on("commit"):
                 stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
-        said = f"{images} images{_copies(claim)}, {len(found.failed)} without a result" if stored else "another worker was first"
+        result = f"{images} images{_copies(claim)}, {len(found.failed)} without a result"
+        said = result if stored else "another worker was first"
         took = time.monotonic() - began
         logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
 
