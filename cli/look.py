@@ -1,7 +1,7 @@
 """The commands that show what was found: of a run as a whole, of two runs, of its images, and for other programs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,11 @@ from db.numbers import number
 from report.exports import EXPORTS
 from report.plots import Of
 from report.screen import screen
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from db.runs import RunInfo
 
 
 @click.command()
@@ -199,7 +204,7 @@ def export(run: str, what: Any, form: str | None, output: Path | None, choice: C
     """
     import sys
 
-    from db.runs import find_run, progress
+    from db.runs import find_run
     from db.session import connect, reading
     from db.settings import load_settings
     from report.export import form_of, whole_file, write_run
@@ -208,7 +213,7 @@ def export(run: str, what: Any, form: str | None, output: Path | None, choice: C
     with reading(connect(load_settings())) as session:
         found = find_run(session, run)
         given = choice.of(found)
-        pending = found.expected - progress(session, found).done
+        pending = _pending(session, found, choice.n)
         if output is None:
             write_run(session, found, what, written, sys.stdout.buffer, **given)
             sys.stdout.flush()
@@ -219,6 +224,17 @@ def export(run: str, what: Any, form: str | None, output: Path | None, choice: C
     if pending:
         click.echo(f"INCOMPLETE: {pending} of {found.expected} images are pending", err=True)
         raise SystemExit(INCOMPLETE)
+
+
+def _pending(session: "Session", run: "RunInfo", n: int | None) -> int:
+    """How many images of a run are pending, as its report says; of certificates, at this n."""
+    from db.runs import progress
+    from report.counts import asked
+    from report.pending import pending
+
+    if run.recipe.certifies:
+        return pending(session, run, asked(run) if n is None else n)
+    return run.expected - progress(session, run).done
 
 
 @click.command()

@@ -12,8 +12,9 @@ from db.tables import Image
 from report.certificate import RADII, certified_radius
 from report.certified import Bounds, check_choice, usual_alpha
 from report.comparison import Compared, Difference, check_comparable, recipe_differences
-from report.counts import asked, copies_of_all, leaders
+from report.counts import asked, leaders
 from report.kind import require_certificates
+from report.pending import pending
 from report.stats import Interval, Mean, mean, paired, rate
 from report.tested import Tested, over_levels
 
@@ -62,7 +63,7 @@ class CertifiedComparison:
     alpha: float
     n: int
     interval: Interval
-    #: Whether every image of both runs has n copies.
+    #: Whether no image of either run is pending at this n.
     complete: bool
     levels: list[CertifiedLevelComparison]
 
@@ -125,7 +126,7 @@ def compare_certified(
         alpha=alpha,
         n=n,
         interval=interval,
-        complete=all(copies_of_all(session, run) >= n for run in (first, second)),
+        complete=not any(pending(session, run, of.n) for run, of in zip((first, second), bounds, strict=True)),
         levels=_levels(session, first, second, bounds, interval),
     )
 
