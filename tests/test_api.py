@@ -16,6 +16,7 @@ import smoothvote
 from db import store
 from db.errors import WrongUse
 from db.found import OUTCOMES
+from report import certified_rows
 from report.rows import COLUMNS
 
 DOC = (Path(__file__).parent.parent / "docs" / "reference" / "python.md").read_text()
@@ -65,17 +66,21 @@ def test_every_block_of_the_page_gives_what_stands_below_it(
         assert shown(block, names) == output, block
 
 
+def described(title: str) -> list[str]:
+    """The columns that a table of the page names, sorted."""
+    section = DOC.split(f"## {title}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.M)
+    return sorted(word for cell in cells for word in re.findall(r"`([\w.]+)`", cell))
+
+
 def test_the_page_describes_every_column(engine: Engine, database_url: str) -> None:
     run_id = by_hand(engine)
-    rows, summary = (
-        [word for cells in re.findall(r"^\| (`.*?) \|", part, re.M) for word in re.findall(r"`(\w+)`", cells)]
-        for part in DOC.split("## Columns of the rows")[1].split("## Columns of the summary")
-    )
-    assert sorted(rows) == sorted(COLUMNS)
+    assert described("Columns of the rows") == sorted(COLUMNS)
+    assert described("Columns of the certificates") == sorted(certified_rows.COLUMNS)
     levels = smoothvote.report(run_id, database_url=database_url).levels.reset_index()
     more = "_(low|high|hits|of|only_first|only_second|p|p_holm)$"
     named = {re.sub(more, "", column) for column in levels}
-    assert sorted(summary) == sorted(named)
+    assert described("Columns of the summary") == sorted(named)
 
 
 # -- runs --------------------------------------------------------------------------------------------------------

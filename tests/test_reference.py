@@ -168,7 +168,11 @@ def test_every_column_of_a_summary_of_certificates_is_in_the_reference(engine: E
 
 def test_every_failure_code_that_the_code_gives_is_in_the_reference_and_no_other() -> None:
     sources = [file.read_text() for room in ("worker", "db") for file in (ROOT / room).rglob("*.py")]
-    given = {code for text in sources for code in re.findall(r'(?:Unusable\(\s*|code=|"code": |\.fail\(\w+, )"([a-z_]+)"', text)}
+    given = {
+        code
+        for text in sources
+        for code in re.findall(r'(?:Unusable\(\s*|code=|"code": |\.fail\(\w+, )"([a-z_]+)"', text)
+    }
     table = section(REFERENCE / "codes.md", "Failure codes")
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == given
 
