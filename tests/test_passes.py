@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -53,6 +54,15 @@ def shared(opens_at: int) -> tuple[SharedPasses, Gated]:
     return passes, gated
 
 
+def asked(gated: Gated, *calls: Callable[[], torch.Tensor]) -> list[Future[torch.Tensor]]:
+    """Each call in a thread of its own; the others begin while the pass of the first one lasts."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        first = pool.submit(calls[0])
+        while not gated.passes:
+            time.sleep(0.001)
+        return [first, *(pool.submit(call) for call in calls[1:])]
+
+
 def test_the_gradient_of_own_passes_is_autograds() -> None:
     given = views(3).requires_grad_()
     (expected,) = torch.autograd.grad(loss(network(FIT)(given)), given)
@@ -64,40 +74,39 @@ def test_the_gradient_of_own_passes_is_autograds() -> None:
 
 def test_threads_that_wait_share_the_next_pass() -> None:
     passes, gated = shared(opens_at=3)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda seed: passes.gradients(views(2, seed), loss), range(4)))
+    found = asked(gated, *(partial(passes.gradients, views(2, seed), loss) for seed in range(4)))
     # One thread's pass runs; the other three wait, and fit into one.
     assert gated.passes == [SIZE, SIZE]
     for seed, gradient in enumerate(found):
-        assert torch.allclose(gradient, Passes(network(FIT), nothing).gradients(views(2, seed), loss), atol=1e-6)
+        assert torch.allclose(
+            gradient.result(), Passes(network(FIT), nothing).gradients(views(2, seed), loss), atol=1e-6
+        )
 
 
 def test_a_pass_takes_as_many_as_fit() -> None:
     passes, gated = shared(opens_at=3)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda seed: passes.logits(views(5, seed)), range(4)))
+    found = asked(gated, *(partial(passes.logits, views(5, seed)) for seed in range(4)))
     assert gated.passes == [SIZE] * 4
-    assert [len(one) for one in found] == [5] * 4
+    assert [len(one.result()) for one in found] == [5] * 4
 
 
 def test_answers_and_gradients_are_not_found_in_one_pass() -> None:
     passes, gated = shared(opens_at=2)
-    with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(passes.logits, views(1))
-        while not gated.passes:
-            time.sleep(0.001)
-        others = pool.submit(passes.logits, views(1, 1)), pool.submit(passes.gradients, views(1, 2), loss)
+    found = asked(
+        gated,
+        *(partial(passes.logits, views(1, seed)) for seed in range(2)),
+        partial(passes.gradients, views(1, 2), loss),
+    )
     assert gated.passes == [SIZE] * 3
-    assert first.result().shape == others[0].result().shape == (1, 6)
-    assert others[1].result().shape == (1, 3, FIT.crop, FIT.crop)
+    assert [one.result().shape for one in found] == [(1, 6), (1, 6), (1, 3, FIT.crop, FIT.crop)]
 
 
 def test_who_shares_a_pass_changes_no_bit() -> None:
     alone = SharedPasses(network(FIT), nothing, SIZE).gradients(views(2), loss)
-    passes, _ = shared(opens_at=3)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda seed: passes.gradients(views(2, seed), loss), [9, 5, 0, 7]))
-    assert torch.equal(found[2], alone)
+    passes, gated = shared(opens_at=3)
+    found = asked(gated, *(partial(passes.gradients, views(2, seed), loss) for seed in (9, 5, 0, 7)))
+    assert gated.passes == [SIZE, SIZE]
+    assert torch.equal(found[2].result(), alone)
 
 
 def test_an_error_is_that_of_all_who_share_the_pass_and_of_nobody_after_it() -> None:
@@ -110,9 +119,7 @@ def test_an_error_is_that_of_all_who_share_the_pass_and_of_nobody_after_it() -> 
 
     fails = Fails(lambda: len(passes._waiting) >= 3 or len(fails.passes) > 1)
     passes = SharedPasses(fails, nothing, SIZE)
-    with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(passes.logits, views(2, seed)) for seed in range(4)]
-    errors = [one.exception() for one in asked]
+    errors = [one.exception() for one in asked(fails, *(partial(passes.logits, views(2, seed)) for seed in range(4)))]
     assert sum(error is None for error in errors) == 1
     assert {str(error) for error in errors if error} == {"the device is lost"}
     assert passes.logits(views(1)).shape == (1, 6)
