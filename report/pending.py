@@ -22,6 +22,6 @@ def pending(session: Session, run: RunInfo, n: int) -> int:
         return 0  # known from the jobs, so that no counts are read
     found = leaders(run, n).c
     answered = select(found.level, func.count().label("images")).group_by(found.level)
-    images = {row.level: row.images for row in session.execute(answered)}
+    images: dict[float, int] = {row.level: row.images for row in session.execute(answered)}
     failed = session.scalars(select(func.count()).where(Failure.run_id == run.id)).one()
     return run.expected - failed - min(images.get(level, 0) for level in run.recipe.levels)
