@@ -13,6 +13,7 @@ from cli.flags import Numbers, axis_of, find_perturbation, recipe_flags, recipe_
 from cli.look import show_report
 from cli.output import Output, output_flags
 from cli.queue import reach, record_and_send
+from cli.recorded import has_answers
 from db.copies import MOST, SELECTION
 from db.errors import WrongUse
 from db.recipe import DEFAULT_PERTURBATION, UNSMOOTHED, Recipe
@@ -87,7 +88,8 @@ def certify(images: str | None, from_tsv: tuple[str, ...], beside: tuple[str, ..
 
     The label is the model's most frequent one under noise, and no change of L2 length below the radius alters it. This
     is randomized smoothing (Cohen et al., 2019). The model labels --n0 + --n noisy copies of each image, and the record
-    keeps the counts: `report` answers for any α and any smaller n without computing an image again.
+    keeps the counts: without computing an image again, `report` answers for any α, and any n at which a part of the
+    copies ends: each 100 up to 1,000, each 1,000 beyond, and each n that was asked for.
     """
     if from_tsv:
         if images is not None:
@@ -126,7 +128,8 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
     """Records the run, and, unless it is only submitted, waits for it and prints its report.
 
     Raises:
-        WrongUse: before anything is recorded, for flags of which no certificate can come.
+        WrongUse: before anything is recorded, for flags of which no certificate can come, or an n that a run with more
+            copies cannot answer.
     """
     from db.settings import load_settings
     from producer.run import run_here
@@ -142,12 +145,19 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
     output.check("certified", labelled=bool(dataset.labelled))
     if dry_run:
         describe(recipe, dataset, name, job_size, n=n)
+        return
+    run_id = recipe.run_id(dataset.fingerprint)
+    answered = has_answers(settings, run_id, n)
+    if only_submit and answered:
+        click.echo(f"run {run_id} has every answer at n = {n}: smoothvote report {run_id} --n {n}", err=True)
+        click.echo(run_id)
     elif queue:
         record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, n=n)
     else:
-        run_id = run_here(
-            settings, recipe, dataset, name=name, job_size=job_size, n=n, workers=workers, axis=axis_of(recipe)
-        )
+        if not answered:
+            run_here(
+                settings, recipe, dataset, name=name, job_size=job_size, n=n, workers=workers, axis=axis_of(recipe)
+            )
         show_report(run_id, output, Choice(alpha, n))
 
 

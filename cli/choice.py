@@ -1,4 +1,4 @@
-"""The flags that choose what stored counts of a certified run are to say: any α, and any n up to what is stored."""
+"""The flags that choose what stored counts of a certified run are to say: any α, and each n at which a part ends."""
 
 from collections.abc import Callable
 from functools import wraps
