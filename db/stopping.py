@@ -59,11 +59,12 @@ def decisions(radius: float, sigma: float, alpha: float, n: int) -> dict[int, De
     return found
 
 
-def stopped(run_id: str, recipe: Recipe, images: Select[Any] | None = None) -> Subquery:
-    """The images of a run that have stopped: columns image_id and n, at how many copies that estimate.
+def decided(run_id: str, recipe: Recipe, images: Select[Any] | None = None) -> Subquery:
+    """The images of a run that are decided at a level: columns image_id, level and n, how many copies that took.
 
-    An image stops at the first look at which it is decided at every level. Copies that a worker drew before it could
-    know that do not count, so that the answer does not depend on the order in which workers do their jobs.
+    An image is decided at a level at the first look that decides it, whatever later copies say: the bound holds at each
+    look. Copies that a worker drew before it could know that do not count, so that the answer does not depend on the
+    order in which workers do their jobs.
 
     Args:
         run_id: the run.
@@ -78,17 +79,19 @@ def stopped(run_id: str, recipe: Recipe, images: Select[Any] | None = None) -> S
     reached = _reached(run_id, recipe.selection or 0, images).c
     # A case, and not one long "or": SQLite limits how deep a condition is nested.
     conditions = _conditions(recipe.stopping, recipe.levels, reached)
-    decided = case(*((condition, 1) for condition in conditions), else_=0)
-    everywhere = (
-        select(reached.image_id, reached.n)
-        .where(decided == 1)
-        .group_by(reached.image_id, reached.n)
-        .having(func.count() == len(recipe.levels))
-        .subquery("everywhere")
-        .c
-    )
-    first = select(everywhere.image_id, cast(func.min(everywhere.n), Integer).label("n"))
-    return first.group_by(everywhere.image_id).subquery("stopped")
+    here = case(*((condition, 1) for condition in conditions), else_=0)
+    first = select(reached.image_id, reached.level, cast(func.min(reached.n), Integer).label("n"))
+    return first.where(here == 1).group_by(reached.image_id, reached.level).subquery("decided")
+
+
+def stopped(run_id: str, recipe: Recipe, images: Select[Any] | None = None) -> Subquery:
+    """The images of a run that have stopped: columns image_id and n, at how many copies that estimate.
+
+    An image stops once it is decided at every level. The arguments and errors are those of decided().
+    """
+    found = decided(run_id, recipe, images).c
+    last = select(found.image_id, func.max(found.n).label("n")).group_by(found.image_id)
+    return last.having(func.count() == len(recipe.levels)).subquery("stopped")
 
 
 def _conditions(stopping: Stopping, levels: Sequence[float], reached: Any) -> list[ColumnElement[bool]]:

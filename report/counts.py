@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db.copies import parts_of
 from db.errors import WrongUse
 from db.runs import RunInfo
-from db.stopping import stopped
+from db.stopping import decided
 from db.tables import Count, Failure, Image, Job
 
 
@@ -74,7 +74,7 @@ def check_end(session: Session, run: RunInfo, n: int) -> None:
 def leaders(run: RunInfo, n: int, *, span: tuple[int, int] | None = None) -> Subquery:
     """One row for each image and level that has all n0 copies and the first n that estimate.
 
-    In a run that stops early, these are the images that have stopped, each with its own n.
+    In a run that stops early, these are the images that are decided at the level, each with its own n.
 
     Columns: image_id, level, n; label, the selected one, and hits, how many of the n copies have it; selected, how many
     of the n0 have it; first_label, first and second: the label that most of the n copies have, and how many have it and
@@ -95,8 +95,8 @@ def leaders(run: RunInfo, n: int, *, span: tuple[int, int] | None = None) -> Sub
         counted.append(Count.image_id.in_(images))
     estimating: ColumnElement[int] = literal(n)
     if run.recipe.stopping:
-        stop = stopped(run.id, run.recipe, images)
-        counted += [Count.image_id == stop.c.image_id, Count.part < n0 + stop.c.n]
+        stop = decided(run.id, run.recipe, images)
+        counted += [Count.image_id == stop.c.image_id, Count.level == stop.c.level, Count.part < n0 + stop.c.n]
         estimating = func.max(stop.c.n)
     else:
         counted.append(Count.part < n0 + n)

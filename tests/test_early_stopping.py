@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from certificates import N0, Labels, certified_run, certifying
 from rows import claimed, image_ids, jobs
-from scipy.stats import binom, norm
+from scipy.stats import beta, binom, norm
 from sqlalchemy import Engine, select
 
 from db import store
@@ -14,9 +14,10 @@ from db.found import Counted
 from db.recipe import Recipe, Stopping
 from db.runs import RunInfo, progress
 from db.session import reading
-from db.stopping import decisions, stopped
+from db.stopping import decided, decisions, stopped
 from db.tables import Count, Image
 from producer.submit import copies_of
+from report.certified import read_certified
 from report.stats import rate
 
 N = 400
@@ -74,14 +75,14 @@ def test_decisions_are_tails_of_the_binomial_distribution_at_a_share_of_alpha(
     threshold, share = norm.cdf(radius / sigma), alpha / len(looks(n))
     found = decisions(radius, sigma, alpha, n)
     assert tuple(found) == looks(n)
-    for look, decided in found.items():
+    for look, at in found.items():
         # Certified: at the radius's probability, so many hits are as improbable as that.
-        assert binom.sf(decided.certified_from - 1, look, threshold) <= share
-        assert binom.sf(decided.certified_from - 2, look, threshold) > share
+        assert binom.sf(at.certified_from - 1, look, threshold) <= share
+        assert binom.sf(at.certified_from - 2, look, threshold) > share
         # Given up: so few hits are; or those that lack in the end are more than the copies that are still to come.
         improbable = int(binom.ppf(share, look, threshold)) - 1
         impossible = found[n].certified_from - 1 - (n - look)
-        assert decided.given_up_to == max(improbable, impossible) < decided.certified_from
+        assert at.given_up_to == max(improbable, impossible) < at.certified_from
     assert found[n].given_up_to == found[n].certified_from - 1  # at n every image is decided
 
 
@@ -186,6 +187,26 @@ def test_a_job_of_later_copies_leaves_out_the_images_that_have_stopped(engine: E
     later = jobs(engine, run.id)[2:4]
     assert [(job.first, job.copies_first) for job in later] == [(0, N0 + 100), (1, N0 + 100)]
     assert [len(image_ids(engine, claimed(engine, job.id))) for job in later] == [0, 1]
+
+
+def test_an_image_that_is_decided_at_a_level_stays_so_whatever_later_copies_say(engine: Engine) -> None:
+    """80 of 100 copies certify at σ = .5 and decide nothing at σ = .25. Of all 400, only 230 have the label."""
+    hits = {N0: 80, N0 + 100: 50, N0 + 200: 50, N0 + 300: 50}
+
+    def fewer_later(position: int, level: float, part: Part) -> Labels:
+        return {1: N0} if part.first < N0 else {1: hits[part.first], 2: 100 - hits[part.first]}
+
+    run = certified_run(engine, [1], fewer_later, recipe=stopping(), n=N)
+    found = decided(run.id, run.recipe).c
+    with reading(engine) as session:
+        at = {row.level: row.n for row in session.execute(select(found.level, found.n))}
+    # At 200 copies, 130 hits are undecided at σ = .25 (115 to 160); at 400, 230 are given up at both.
+    assert at == {0.25: 400, 0.5: 100}
+    assert stops(engine, run) == {0: 400}
+    quarter, half = read_certified(engine, run.id).levels
+    assert (quarter.abstention_rate, half.at(RADIUS)) == (rate(1, 1), rate(1, 1))
+    # The bound of 80 of 100 at α/3.
+    assert half.curve == [(pytest.approx(0.5 * norm.ppf(beta.ppf(ALPHA / 3, 80, 21))), 1.0)]
 
 
 # -- the recipe ----------------------------------------------------------------------------------------------------
