@@ -13,9 +13,10 @@ from db.errors import WrongUse
 from db.recipe import Stopping
 from db.runs import RunInfo, find_run, progress
 from db.session import reading
-from db.tables import Image
+from db.stopping import stopped
+from db.tables import Failure, Image
 from report.certificate import ALPHA, RADII, certified_radius, check_alpha, check_copies, largest_radius, predicts
-from report.certified_level import Answer, CertifiedLevel, level_of
+from report.certified_level import Answer, CertifiedLevel, level_of, without_rates
 from report.counts import asked, check_end, copies_of_all, leaders, selection
 from report.kind import require_certificates
 from report.stats import INTERVALS, Interval, Rate
@@ -36,12 +37,13 @@ class Stopped(NamedTuple):
     """How early the images of a run stopped."""
 
     rule: Stopping
-    #: Copies that estimate, of an image that has stopped, on average; None if none has.
+    #: How many copies that estimate an image needed on average, at all levels; None until all images have stopped,
+    #: because those that stop first are those that are easiest to decide.
     mean_copies: float | None
 
     @property
     def saved(self) -> float | None:
-        """The share of the n copies of these images that were not needed."""
+        """The share of the n copies of an image that it did not need. Workers may have computed some of them."""
         return None if self.mean_copies is None else 1 - self.mean_copies / self.rule.n
 
 
@@ -113,8 +115,23 @@ def certified(
         raise WrongUse(f"there is no interval {interval!r}; there are {', '.join(INTERVALS)}")
     bounds = check_choice(session, run, alpha, n)
     so_far = progress(session, run)
-    found, mean_copies = _answers(session, run, bounds)
+    found = _answers(session, run, bounds)
     rule = run.recipe.stopping
+    levels = [
+        level_of(
+            sigma,
+            found.get(sigma, []),
+            interval,
+            expected=so_far.expected,
+            failed=so_far.failed,
+            skipped=so_far.skipped,
+            largest=largest_radius(bounds.n, sigma, bounds.alpha),
+            radii=sorted({*RADII, rule.radius}) if rule else RADII,
+        )
+        for sigma in run.recipe.levels
+    ]
+    if rule:
+        levels = [without_rates(level) if level.pending else level for level in levels]
     return Certified(
         run=run,
         name=run.name,
@@ -122,21 +139,9 @@ def certified(
         n0=selection(run),
         n=bounds.n,
         n_of_all=copies_of_all(session, run),
-        stopped=rule and Stopped(rule, mean_copies),
+        stopped=rule and Stopped(rule, None if any(level.pending for level in levels) else _needed(session, run)),
         interval=interval,
-        levels=[
-            level_of(
-                sigma,
-                found.get(sigma, []),
-                interval,
-                expected=so_far.expected,
-                failed=so_far.failed,
-                skipped=so_far.skipped,
-                largest=largest_radius(bounds.n, sigma, bounds.alpha),
-                radii=sorted({*RADII, rule.radius}) if rule else RADII,
-            )
-            for sigma in run.recipe.levels
-        ],
+        levels=levels,
     )
 
 
@@ -179,8 +184,16 @@ def check_choice(session: Session, run: RunInfo, alpha: float | None, n: int | N
     return Bounds(n, each, alpha)
 
 
-def _answers(session: Session, run: RunInfo, bounds: Bounds) -> tuple[dict[float, list[Answer]], float | None]:
-    """The answers at each level, and how many copies that estimate an image took on average; None if there is none.
+def _needed(session: Session, run: RunInfo) -> float | None:
+    """How many copies that estimate an image needed on average until it stopped; None if none has."""
+    found = stopped(run.id, run.recipe).c
+    failed = select(Failure.image_id).where(Failure.run_id == run.id)
+    mean = session.scalar(select(func.avg(found.n)).where(found.image_id.not_in(failed)))
+    return None if mean is None else float(mean)
+
+
+def _answers(session: Session, run: RunInfo, bounds: Bounds) -> dict[float, list[Answer]]:
+    """The answers at each level.
 
     The database counts images that are alike, so that few rows are read.
     """
@@ -192,7 +205,6 @@ def _answers(session: Session, run: RunInfo, bounds: Bounds) -> tuple[dict[float
     columns = [c.level, right.label("right"), first_right.label("first_right"), c.n, c.hits, c.first, c.second]
     alike = select(*columns, func.count().label("images")).join(Image, Image.id == c.image_id).group_by(*columns)
     answers: dict[float, list[Answer]] = {}
-    copies = images = 0
     for row in session.execute(alike):
         radius, labelled = certified_radius(row.hits, row.n, row.level, bounds.alpha), row.right is not None
         abstains = not predicts(row.first, row.second, bounds.alpha)
@@ -205,5 +217,4 @@ def _answers(session: Session, run: RunInfo, bounds: Bounds) -> tuple[dict[float
             images=row.images,
         )
         answers.setdefault(row.level, []).append(answer)
-        copies, images = copies + row.n * row.images, images + row.images
-    return answers, copies / images if images else None
+    return answers

@@ -4,15 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from db.runs import RunInfo
-from db.tables import Image
-from report.certificate import RADII, certified_radius
+from report.certificate import RADII
 from report.certified import Bounds, check_choice, usual_alpha
+from report.certified_pairs import Pair, pairs_of, predicted_by
 from report.comparison import Compared, Difference, check_comparable, recipe_differences
-from report.counts import asked, leaders
+from report.counts import asked
 from report.kind import require_certificates
 from report.pending import pending
 from report.stats import Interval, Mean, mean, paired, rate
@@ -45,7 +44,7 @@ class CertifiedLevelComparison:
     only_second: int
     #: Labelled images predicted by both: what the accuracies are compared over.
     labelled: int
-    #: At the radii, ascending, where one of the runs certifies any image.
+    #: At the radii, ascending, where one of the runs certifies any image; up to that at which images stop early.
     radii: list[ComparedAt]
     #: Shares of images without a certificate, of all images predicted by both.
     abstains: Compared | None
@@ -58,14 +57,27 @@ class CertifiedComparison:
 
     first: RunInfo
     second: RunInfo
-    #: Of both: the probability with which each certificate may be wrong, and how many copies estimate; in a run whose
-    #: images stop early, the most that an image may have.
+    #: Of both: the probability with which each certificate may be wrong.
     alpha: float
-    n: int
+    #: How many copies estimate; in a run whose images stop early, the most that an image may have.
+    first_n: int
+    second_n: int
     interval: Interval
     #: Whether no image of either run is pending at this n.
     complete: bool
+    #: Whether images are pending in a run that stops early: nothing is compared until all have stopped.
+    waits: bool
     levels: list[CertifiedLevelComparison]
+
+    @property
+    def n(self) -> int | None:
+        """How many copies estimate in both runs; None where they differ."""
+        return self.first_n if self.first_n == self.second_n else None
+
+    @property
+    def stops_at(self) -> float | None:
+        """The radius at which images of a run stop early, the smaller one of two; None if none of them do."""
+        return _stops_at(self.first, self.second)
 
     @property
     def same_noise(self) -> bool:
@@ -76,18 +88,6 @@ class CertifiedComparison:
     def differences(self) -> list[Difference]:
         """How the recipes differ, and the weights and the preprocessing, once both runs have begun."""
         return recipe_differences(self.first, self.second)
-
-
-class Pair(NamedTuple):
-    """What both runs found for so many images at a level, all alike."""
-
-    labelled: bool
-    #: The certified radius where the label is the true one; None if it is not, or the run abstains.
-    first: float | None
-    second: float | None
-    first_abstains: bool
-    second_abstains: bool
-    images: int
 
 
 def compare_certified(
@@ -107,7 +107,7 @@ def compare_certified(
         second: the other; differences are second less first.
         alpha: the probability with which each certificate may be wrong; None: as in usual_alpha().
         n: how many copies estimate; None for the smaller of what the two runs were asked for. A run whose images stop
-            early has its own n alone.
+            early keeps its own n; n is then that of the other run, None for all that it was asked for.
         interval: the method for the intervals of rates. Those of differences of rates are Newcombe's.
 
     Raises:
@@ -118,32 +118,52 @@ def compare_certified(
         require_certificates(run, "compare votes with votes, and certificates with certificates")
     check_comparable(session, first, second)
     alpha = usual_alpha(first, second) if alpha is None else alpha
-    n = min(asked(first), asked(second)) if n is None else n
-    bounds = [check_choice(session, run, alpha, n) for run in (first, second)]
+    runs = (first, second)
+    bounds = [
+        check_choice(session, run, alpha, _copies(run, other, n)) for run, other in zip(runs, runs[::-1], strict=True)
+    ]
+    incomplete = [run for run, of in zip(runs, bounds, strict=True) if pending(session, run, of.n)]
+    waits = any(run.recipe.stopping for run in incomplete)
     return CertifiedComparison(
         first=first,
         second=second,
         alpha=alpha,
-        n=n,
+        first_n=bounds[0].n,
+        second_n=bounds[1].n,
         interval=interval,
-        complete=not any(pending(session, run, of.n) for run, of in zip((first, second), bounds, strict=True)),
-        levels=_levels(session, first, second, bounds, interval),
+        complete=not incomplete,
+        waits=waits,
+        levels=_levels(session, first, second, bounds, interval, waits=waits),
     )
 
 
+def _copies(run: RunInfo, other: RunInfo, n: int | None) -> int | None:
+    """How many copies of a run estimate when it is compared with another; None for all that it was asked for."""
+    if run.recipe.stopping:
+        return n if other.recipe.stopping else None
+    if n is None and not other.recipe.stopping:
+        return min(asked(run), asked(other))
+    return n
+
+
+def _stops_at(*runs: RunInfo) -> float | None:
+    return min((run.recipe.stopping.radius for run in runs if run.recipe.stopping), default=None)
+
+
 def _levels(
-    session: Session, first: RunInfo, second: RunInfo, bounds: Sequence[Bounds], interval: Interval
+    session: Session, first: RunInfo, second: RunInfo, bounds: Sequence[Bounds], interval: Interval, *, waits: bool
 ) -> list[CertifiedLevelComparison]:
     sigmas = [sigma for sigma in first.recipe.levels if sigma in second.recipe.levels]
-    pairs = _pairs(session, first, second, bounds)
-    in_first, in_second = (_predicted(session, run, of.n) for run, of in zip((first, second), bounds, strict=True))
+    pairs = pairs_of(session, first, second, bounds)
+    in_first, in_second = (predicted_by(session, run, of.n) for run, of in zip((first, second), bounds, strict=True))
+    told = {sigma: [] if waits else pairs.get(sigma, []) for sigma in sigmas}
     counts = {
-        (sigma, radius): _certified_at(pairs[sigma], radius)
+        (sigma, radius): _certified_at(told[sigma], radius)
         for sigma in sigmas
-        for radius in _certifying_radii(pairs.get(sigma, []))
+        for radius in _certifying_radii(told[sigma], _stops_at(first, second))
     }
     tests = dict(zip(counts, over_levels([paired(*found) for found in counts.values()]), strict=True))
-    abstentions = [_abstaining(pairs.get(sigma, [])) for sigma in sigmas]
+    abstentions = [_abstaining(told[sigma]) for sigma in sigmas]
     abstains = over_levels([paired(*found) for found in abstentions])
     levels = []
     for number, sigma in enumerate(sigmas):
@@ -163,60 +183,22 @@ def _levels(
                 labelled=sum(pair.images for pair in found if pair.labelled),
                 radii=at,
                 abstains=_compared(abstentions[number], abstains[number], interval),
-                averages=_averages([pair for pair in found if pair.labelled]),
+                averages=_averages([pair for pair in told[sigma] if pair.labelled]),
             )
         )
     return levels
 
 
-def _pairs(session: Session, first: RunInfo, second: RunInfo, bounds: Sequence[Bounds]) -> dict[float, list[Pair]]:
-    """What both runs found at each level. The database counts images that are alike, so that few rows are read."""
-    one, two = leaders(first, bounds[0].n).alias("one"), leaders(second, bounds[1].n).alias("two")
-    true = Image.label
-    columns = [
-        one.c.level,
-        true.is_not(None).label("labelled"),
-        one.c.n.label("first_n"),
-        two.c.n.label("second_n"),
-        one.c.hits.label("first_hits"),
-        two.c.hits.label("second_hits"),
-        (one.c.label == true).label("first_right"),
-        (two.c.label == true).label("second_right"),
-    ]
-    alike = (
-        select(*columns, func.count().label("images"))
-        .join_from(one, two, and_(one.c.image_id == two.c.image_id, one.c.level == two.c.level))
-        .join(Image, Image.id == one.c.image_id)
-        .group_by(*columns)
-    )
-    pairs: dict[float, list[Pair]] = {}
-    for row in session.execute(alike):
-        counted = ((row.first_hits, row.first_n), (row.second_hits, row.second_n))
-        radii = [certified_radius(hits, n, row.level, of.alpha) for (hits, n), of in zip(counted, bounds, strict=True)]
-        pair = Pair(
-            labelled=bool(row.labelled),
-            first=radii[0] if row.first_right else None,
-            second=radii[1] if row.second_right else None,
-            first_abstains=radii[0] is None,
-            second_abstains=radii[1] is None,
-            images=row.images,
-        )
-        pairs.setdefault(row.level, []).append(pair)
-    return pairs
+def _certifying_radii(pairs: Sequence[Pair], stops_at: float | None) -> list[float]:
+    """The radii at which one of the runs certifies any image with its true label, up to that at which images stop.
 
-
-def _predicted(session: Session, run: RunInfo, n: int) -> dict[float, int]:
-    found = leaders(run, n)
-    counts = select(found.c.level, func.count().label("images")).group_by(found.c.level)
-    return {row.level: row.images for row in session.execute(counts)}
-
-
-def _certifying_radii(pairs: Sequence[Pair]) -> list[float]:
-    """The radii at which one of the runs certifies any image with its true label."""
+    An image that has stopped has a smaller radius than all its copies would give it, so larger ones are not compared.
+    """
     largest = max(
         (radius for pair in pairs for radius in (pair.first, pair.second) if radius is not None), default=-1.0
     )
-    return [radius for radius in RADII if radius <= largest]
+    radii = RADII if stops_at is None else sorted({*(radius for radius in RADII if radius < stops_at), stops_at})
+    return [radius for radius in radii if radius <= largest]
 
 
 class Counts(NamedTuple):

@@ -1,6 +1,7 @@
 """The answer of a comparison of certificates in words: at which σ and radii does which run certify more images?"""
 
 from report.certified_comparison import CertifiedComparison, CertifiedLevelComparison, ComparedAt
+from report.certified_verdict import WAITING
 from report.tested import Verdict
 from report.text import so_far
 
@@ -10,6 +11,8 @@ def verdict(comparison: CertifiedComparison) -> str:
     levels = [level for level in comparison.levels if level.both]
     if not levels:
         return "No image is predicted by both runs yet."
+    if comparison.waits:
+        return WAITING
     if not any(level.labelled for level in levels):
         text = "No image has a label, so certified accuracy is unknown. " + _abstentions(levels)
     else:
@@ -17,7 +20,16 @@ def verdict(comparison: CertifiedComparison) -> str:
             "This compares the second run with the first, image by image, adjusted for the number of σ and radii (Holm). "
             + " ".join(f"σ = {level.sigma:g}: {_radii(level)}." for level in levels)
         )
+        if comparison.stops_at is not None:
+            text += f" {_stopping(comparison.stops_at)}"
     return text if comparison.complete else so_far(text)
+
+
+def _stopping(radius: float) -> str:
+    return (
+        f"Radii up to {radius:g} are compared. A run that stops early asks about its own radius alone: at other radii, and "
+        "on average, it certifies less than with all its copies."
+    )
 
 
 def _radii(level: CertifiedLevelComparison) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from report.certificate import RADII
 from report.certified import Certified
 from report.certified_level import QUANTILES, CertifiedLevel
 from report.flat import rate_cells
@@ -27,9 +26,9 @@ def _level(level: CertifiedLevel) -> dict[str, Any]:
         "average_certified_radius_high": average and average.high,
     }
     for number, share in enumerate(QUANTILES):
-        row[f"radius_q{share * 100:g}"] = level.radius_quantiles[number] if level.predicted else None
+        row[f"radius_q{share * 100:g}"] = level.radius_quantiles[number] if level.radius_quantiles else None
     row |= {"largest_radius": level.largest_radius}
-    for radius in RADII:
+    for radius in level.radii:
         row |= rate_cells(f"certified_{radius:g}", level.at(radius))
     return row
 

@@ -1,7 +1,7 @@
 """The certificates at one σ: from answers, image by image, to rates, the average radius and the curve."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -53,7 +53,9 @@ class CertifiedLevel:
     acc_predict: Rate | None
     #: Share of the predicted images for which PREDICT abstains.
     predict_abstention_rate: Rate | None
-    #: At each of RADII, and at the radius at which images stop early; ascending, and empty where no image is labelled.
+    #: Where certified accuracy is reported, ascending: RADII, and the radius at which images stop early.
+    radii: Sequence[float]
+    #: At each of these radii; empty where no image is labelled.
     certified_accuracy: list[AtRadius]
     #: Mean radius over the labelled images; that of a wrong label or an abstention is 0.
     average_certified_radius: Mean | None
@@ -109,6 +111,7 @@ def level_of(
         predict_abstention_rate=(
             rate(_images(answers, lambda answer: answer.predict_abstains), predicted, interval) if told else None
         ),
+        radii=radii,
         certified_accuracy=[
             AtRadius(radius, found)
             for radius in radii
@@ -118,6 +121,20 @@ def level_of(
         radius_quantiles=_quantiles(answers, predicted),
         curve=_curve(found_radii, labelled),
         largest_radius=largest,
+    )
+
+
+def without_rates(level: CertifiedLevel) -> CertifiedLevel:
+    """A level with its counts of images alone, for images that are no fair sample of all."""
+    return replace(
+        level,
+        abstention_rate=None,
+        acc_predict=None,
+        predict_abstention_rate=None,
+        certified_accuracy=[],
+        average_certified_radius=None,
+        radius_quantiles=[],
+        curve=[],
     )
 
 

@@ -11,14 +11,21 @@ EXAMPLE = 0.5
 
 NOTHING = "No image could be predicted: `smoothvote images RUN --outcome failed` says why."
 
+#: Of a run that stops early, while images are pending.
+WAITING = "Images are pending. Those that stop first are those that are easiest to decide, so rates wait until all have stopped."
+
 
 def verdict(found: Certified) -> str:
     """What is certified on how many images, which σ certifies most, how often it abstains, and what is guaranteed."""
-    levels = [level for level in found.levels if level.predicted]
+    predicted = [level for level in found.levels if level.predicted]
+    levels = [level for level in predicted if level.abstention_rate]
+    if predicted and not levels:
+        return f"{WAITING} {guarantee(found)}"
     if not levels:
         return NOTHING if found.complete else "No image has all its copies yet."
     said = _labelled(found) if any(level.labelled for level in levels) else [_unlabelled(levels)]
-    text = " ".join([*said, _abstentions(levels), guarantee(found), *_stopping(found)])
+    waiting = [WAITING] if len(levels) < len(predicted) else []
+    text = " ".join([*said, _abstentions(levels), guarantee(found), *_stopping(found), *waiting])
     return text if found.complete else so_far(text)
 
 
@@ -33,15 +40,15 @@ def guarantee(found: Certified) -> str:
 
 
 def _stopping(found: Certified) -> list[str]:
-    """How many copies early stopping saved, and what it does to the radii."""
+    """How many copies images needed that stop early, and what it does to the radii."""
     if found.stopped is None or found.stopped.mean_copies is None:
         return []
     stopped, rule = found.stopped, found.stopped.rule
     return [
-        f"An image took {stopped.mean_copies:.0f} of {rule.n} copies on average, because it stops once it is known whether "
-        f"it is certified at radius {rule.radius:g}: that saved {stopped.saved:.0%}. Each bound is at α/{len(rule.looks)}, "
-        "for the looks at which an image may stop; larger radii hold as well, but all copies would give larger ones."
-        + (f" Images stopped for α = {rule.alpha:g}." if found.alpha != rule.alpha else "")
+        f"An image needed {stopped.mean_copies:.0f} of {rule.n} copies on average, {stopped.saved:.0%} fewer, because it "
+        f"stops once it is known whether it is certified at radius {rule.radius:g}. Each bound is at α/{len(rule.looks)}, "
+        f"for the looks at which an image may stop. An image's radius may exceed {rule.radius:g}; with all copies it would "
+        "usually be larger." + (f" Images stopped for α = {rule.alpha:g}." if found.alpha != rule.alpha else "")
     ]
 
 

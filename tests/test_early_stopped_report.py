@@ -21,9 +21,12 @@ from report.certified import Certified, read_certified
 from report.certified_comparison import compare_certified
 from report.certified_rows import certificate_pages
 from report.counts import ends
-from report.documents.certified import document
+from report.documents.certified import beside, document
+from report.documents.certified_comparison import document as comparison_document
 from report.export import write_run
 from report.exports import EXPORTS
+from report.formats import as_text
+from report.plots.certified import require_labels
 
 N, RADIUS, ALPHA = 400, 0.125, 0.001
 #: At 100, 200 and 400 copies.
@@ -87,7 +90,16 @@ def test_certified_accuracy_is_also_reported_at_the_radius_at_which_images_stop(
     assert (at.hits, at.of) == (2, 4)
     shown = document(found)
     assert "radius 0.125" in shown.summary.head
+    assert ".125" in shown.details[0].head
+    assert (shown.records[0]["certified_0.125_hits"], shown.records[0]["certified_0.125_of"]) == (2, 4)
     assert shown.verdict.startswith("With σ = 0.5, 0.500 of the labelled images are certified at radius 0.125: ")
+
+
+def test_a_run_beside_one_that_stops_early_has_its_columns(engine: Engine) -> None:
+    whole = certified_run(engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=N, name="whole")
+    plain, stopping = beside([read_certified(engine, run.id) for run in (whole, example(engine))]).records
+    assert list(plain) == list(stopping)
+    assert (plain["certified_0.125"], stopping["certified_0.125"]) == (None, 0.5)
 
 
 def test_the_largest_radius_is_that_of_all_copies_at_the_share_of_alpha(engine: Engine) -> None:
@@ -113,8 +125,9 @@ def test_it_says_how_many_copies_an_image_took_and_what_was_saved(engine: Engine
     }  # fmt: skip
     json.dumps(shown.data)
     assert (
-        "An image took 225 of 400 copies on average, because it stops once it is known whether it is certified at radius "
-        "0.125: that saved 44%. Each bound is at α/3, for the looks at which an image may stop"
+        "An image needed 225 of 400 copies on average, 44% fewer, because it stops once it is known whether it is certified "
+        "at radius 0.125. Each bound is at α/3, for the looks at which an image may stop. An image's radius may exceed "
+        "0.125; with all copies it would usually be larger."
     ) in shown.verdict
     assert "certified with n0 = 10, n = 400, α = 0.001, stopping at radius 0.125, on" in shown.headline[0]
 
@@ -133,7 +146,36 @@ def test_an_image_that_has_not_stopped_is_pending(engine: Engine) -> None:
         do(engine, run, job.id)
     found = read_certified(engine, run.id)
     assert (found.levels[0].predicted, found.levels[0].pending, found.complete) == (1, 3, False)
-    assert document(found).data["stopping"]["mean_copies"] == 100
+
+
+def test_rates_wait_until_all_images_have_stopped(engine: Engine) -> None:
+    """The first to stop are the easiest: of these four images, one that is certified, so that the rate would be 1."""
+    run = example(engine, pending=len(HITS))
+    for job in jobs(engine, run.id)[:4]:
+        do(engine, run, job.id)
+    found = read_certified(engine, run.id)
+    (level,) = found.levels
+    assert (level.predicted, level.labelled, level.curve, level.radius_quantiles) == (1, 1, [], [])
+    assert level.abstention_rate is level.acc_predict is level.average_certified_radius is None
+    shown = document(found)
+    (data,) = shown.data["levels"]
+    assert (data["abstention_rate"], data["certified_accuracy"], shown.data["envelope"]) == (None, [], [])
+    assert (shown.data["stopping"]["mean_copies"], shown.data["stopping"]["saved"]) == (None, None)
+    assert "easiest to decide, so rates wait until all have stopped." in shown.verdict
+    assert "fewer" not in shown.verdict
+    for form in ("table", "csv", "markdown", "latex", "json"):
+        assert "1.000" not in as_text(shown, form, detail=True)
+    for row in shown.records:
+        assert row["certified_0"] is row["radius_q50"] is None
+    with pytest.raises(WrongUse, match="stops early and has images pending"):
+        require_labels(found)
+    whole = certified_run(engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=N, name="whole")
+    with reading(engine) as session:
+        compared = compare_certified(session, run, whole)
+    assert not compared.complete
+    assert compared.levels[0].radii == []
+    assert compared.levels[0].abstains is compared.levels[0].averages is None
+    assert "easiest to decide" in comparison_document(compared).verdict
 
 
 def do(engine: Engine, run: RunInfo, job_id: int) -> None:
@@ -170,10 +212,8 @@ def test_another_n_is_refused(engine: Engine) -> None:
 
 
 def test_a_run_that_stops_early_is_compared_image_by_image_with_one_that_does_not(engine: Engine) -> None:
-    run, fingerprint = example(engine), "c" * 64
-    whole = certified_run(
-        engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=N, fingerprint=fingerprint, name="whole"
-    )
+    run = example(engine)
+    whole = certified_run(engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=N, name="whole")
     with reading(engine) as session:
         found = compare_certified(session, find_run(session, run.id), find_run(session, whole.id))
     (level,) = found.levels
@@ -183,7 +223,32 @@ def test_a_run_that_stops_early_is_compared_image_by_image_with_one_that_does_no
     # The other run has all 400 copies of each image, and the whole α: its bounds are higher.
     full = [SIGMA * norm.ppf(beta.ppf(ALPHA, hits * 4, N - hits * 4 + 1)) for hits in (100, 72)]
     assert level.averages.second.value == pytest.approx(sum(full) / 4)
+    # .72 of 400 is a bound of .64, a radius of .18: at .125 both certify two images, and no larger radius is tested.
+    assert [at.radius for at in level.radii] == [0, RADIUS]
+    assert (level.radii[1].compared.first.hits, level.radii[1].compared.second.hits) == (2, 2)
+    assert "Radii up to 0.125 are compared. A run that stops early" in comparison_document(found).verdict
     assert ("stop_radius", RADIUS, None) in [tuple(difference) for difference in found.differences]
+
+
+def test_a_comparison_keeps_the_n_of_a_run_that_stops_early(engine: Engine) -> None:
+    """The other run has more copies, and either all of them or the n that is asked for."""
+    run = example(engine)
+    whole = certified_run(engine, [1] * 4, by_hits, recipe=certifying(levels=(SIGMA,)), n=2 * N, name="whole")
+    with reading(engine) as session:
+        all_copies = compare_certified(session, run, whole)
+        some = compare_certified(session, whole, run, n=300)
+    assert (all_copies.first_n, all_copies.second_n, all_copies.n, all_copies.complete) == (N, 2 * N, None, True)
+    assert (some.first_n, some.second_n, some.complete) == (300, N, True)
+    shown = comparison_document(all_copies)
+    assert shown.headline[-1] == "first at n = 400, second at n = 800, α = 0.001"
+    assert (shown.data["n"], shown.data["first_n"], shown.data["second_n"]) == (None, N, 2 * N)
+
+
+def test_two_runs_that_stop_early_keep_their_own_n(engine: Engine) -> None:
+    short = example(engine, recipe=certifying(levels=(SIGMA,), stop_radius=RADIUS, stop_alpha=ALPHA, stop_n=200), n=200)
+    with reading(engine) as session:
+        found = compare_certified(session, example(engine), short)
+    assert (found.first_n, found.second_n) == (N, 200)
 
 
 # -- whose α ---------------------------------------------------------------------------------------------------------

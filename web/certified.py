@@ -58,7 +58,7 @@ def certified_page(
     """
     found = counted(record, session, run, so_far, alpha, n)
     told: Document = document(found)
-    lines = [(f"σ = {level.sigma:g}", level) for level in found.levels]
+    lines = [(f"σ = {level.sigma:g}", level) for level in found.levels if level.certified_accuracy]
     chart = certified_chart("certified", CHART_TITLE, lines)
     return page(
         "certified.html",
@@ -86,8 +86,8 @@ def compared_certificates(record: Record, session: Session, first: RunInfo, seco
             ("certified", first.id, second.id), lambda: compare_certified(session, first, second), *so_far
         )
         pair = [
-            counted(record, session, run, state, comparison.alpha, comparison.n)
-            for run, state in zip((first, second), so_far, strict=True)
+            counted(record, session, run, state, comparison.alpha, n)
+            for run, state, n in zip((first, second), so_far, (comparison.first_n, comparison.second_n), strict=True)
         ]
     except WrongUse as error:
         return shown | {"refused": str(error)}
@@ -96,7 +96,7 @@ def compared_certificates(record: Record, session: Session, first: RunInfo, seco
         (f"{side}: σ = {level.sigma:g}", level)
         for side, found in zip("AB", pair, strict=True)
         for level in found.levels
-        if level.sigma in common
+        if level.sigma in common and level.certified_accuracy
     ]
     chart, told = certified_chart("certified", CHART_TITLE, lines), compared_document(comparison)
     tables = [told.summary, *told.details]

@@ -45,8 +45,14 @@ def beside(several: Sequence[Certified]) -> Document:
         summary=_papers(several),
         details=details,
         data={"certified": [to_json(found) for found in several]},
-        records=[row for found in several for row in level_rows(found)],
+        records=_same_columns([row for found in several for row in level_rows(found)]),
     )
+
+
+def _same_columns(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with the columns of all of them: one that stops early has a radius that the others lack."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return [{column: row.get(column) for column in columns} for row in rows]
 
 
 def headline(found: Certified) -> str:
@@ -91,7 +97,8 @@ def _unlabelled(found: Certified) -> Table:
         [
             _sigma(level),
             level.abstention_rate,
-            *(Written(f"{radius:.4f}") for radius in level.radius_quantiles or [0.0] * len(QUANTILES)),
+            *(Written(f"{radius:.4f}") for radius in level.radius_quantiles),
+            *([None] * (len(QUANTILES) - len(level.radius_quantiles))),
         ]
         for level in found.levels
         if level.predicted
@@ -129,9 +136,12 @@ def _papers(several: Sequence[Certified]) -> Table:
     Salman et al. (2020), Table 1, call standard accuracy.
     """
     several = [found for found in several if found.labelled]
-    best = {radius: _highest(several, radius) for radius in RADII}
+    best = {
+        radius: _highest(several, radius)
+        for radius in sorted({radius for found in several for level in found.levels for radius in level.radii})
+    }
     last = max([radius for radius, share in best.items() if share], default=RADII[0])
-    radii = [radius for radius in RADII if radius <= last]
+    radii = [radius for radius in best if radius <= last]
     rows: list[list[Cell]] = []
     for found in several:
         name: list[Cell] = [found.name] if len(several) > 1 else []

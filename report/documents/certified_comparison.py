@@ -18,7 +18,7 @@ def document(comparison: CertifiedComparison) -> Document:
     """A comparison of certificates, as it is printed."""
     first, second = comparison.first.id, comparison.second.id
     return Document(
-        headline=[*headlines(comparison), f"at n = {comparison.n}, α = {comparison.alpha:g}"],
+        headline=[*headlines(comparison), conditions(comparison)],
         verdict=verdict(comparison),
         summary=_radii(comparison, short=True),
         details=[_radii(comparison, short=False), _rest(comparison)],
@@ -32,12 +32,19 @@ def document(comparison: CertifiedComparison) -> Document:
     )
 
 
+def conditions(comparison: CertifiedComparison) -> str:
+    """With how many copies, and for which α, the certificates of both runs are compared."""
+    if comparison.n is not None:
+        return f"at n = {comparison.n}, α = {comparison.alpha:g}"
+    return f"first at n = {comparison.first_n}, second at n = {comparison.second_n}, α = {comparison.alpha:g}"
+
+
 def _radii(comparison: CertifiedComparison, *, short: bool) -> Table:
     rows: list[list[Cell]] = []
     for level in comparison.levels:
         few = len(level.radii) <= FEW
         for at in level.radii:
-            if short and not few and at.radius % SHOWN_STEP:
+            if short and not few and at.radius % SHOWN_STEP and at.radius != comparison.stops_at:
                 continue
             pair = at.compared.tested.pair
             only: list[Cell] = [] if short else [pair.only_first, pair.only_second]
@@ -106,6 +113,8 @@ def to_json(comparison: CertifiedComparison) -> dict[str, Any]:
         "interval": comparison.interval,
         "alpha": comparison.alpha,
         "n": comparison.n,
+        "first_n": comparison.first_n,
+        "second_n": comparison.second_n,
         "same_noise": comparison.same_noise,
         "differences": [difference._asdict() for difference in comparison.differences],
         "verdict": verdict(comparison),
@@ -131,6 +140,7 @@ def _record(comparison: CertifiedComparison, level: CertifiedLevelComparison, at
     pair = at.compared.tested.pair
     row: dict[str, Any] = {"level": level.sigma, "sigma": level.sigma, "radius": at.radius}
     row |= {"alpha": comparison.alpha, "n": comparison.n, "both": level.both, "images": pair.of}
+    row |= {"first_n": comparison.first_n, "second_n": comparison.second_n}
     for run, share in (("first", at.compared.first), ("second", at.compared.second)):
         row |= {run: share.value, f"{run}_low": share.low, f"{run}_high": share.high}
     return row | {

@@ -27,7 +27,7 @@ def draw(found: "Certified", file: Path) -> None:
     title = f"{headline(found)}\nbars: {CONFIDENCE:.0%} {INTERVAL_NAMES[found.interval]} interval"
     with figure(file, title, 1, 1, figsize=(7, 5)) as (_, axes):
         envelope([level.curve for level in found.levels], axes)
-        for number, level in enumerate(found.levels):
+        for number, level in enumerate(level for level in found.levels if level.certified_accuracy):
             colour, dash = CURVES[number % len(CURVES)]
             draw_curve(axes, level, colour, dash, f"σ = {level.sigma:g}")
             bars = [at for at in level.certified_accuracy if at.rate.hits]
@@ -43,12 +43,16 @@ def require_labels(found: "Certified") -> None:
     """Checks that there is certified accuracy to draw.
 
     Raises:
-        WrongUse: if no image is labelled.
+        WrongUse: if no image is labelled, or the images of a run that stops early are pending.
     """
     from db.errors import WrongUse
 
     if not any(level.labelled for level in found.levels):
         raise WrongUse(f"{found.name} has no labelled image yet: there is no certified accuracy to draw")
+    if not any(level.certified_accuracy for level in found.levels):
+        raise WrongUse(
+            f"{found.name} stops early and has images pending: its certified accuracy is known once all stopped"
+        )
 
 
 def draw_curve(axes: Any, level: "CertifiedLevel", colour: str, dash: Any, label: str) -> None:

@@ -16,13 +16,14 @@ def draw(comparison: "CertifiedComparison", file: Path) -> None:
     Raises:
         WrongUse: if no picture can be written to the file.
     """
+    from report.documents.certified_comparison import conditions
     from report.documents.comparison import headlines
     from report.names import INTERVAL_NAMES
     from report.stats import CONFIDENCE
 
     check_plot_file(file)
     bars = f"bars: {CONFIDENCE:.0%} {INTERVAL_NAMES[comparison.interval]} interval"
-    title = "\n".join([*headlines(comparison), f"n = {comparison.n}, α = {comparison.alpha:g}; {bars}"])
+    title = "\n".join([*headlines(comparison), f"{conditions(comparison)}; {bars}"])
     rows = len(comparison.levels)
     options = {"sharex": True, "squeeze": False, "figsize": (7, 1.5 + 2.6 * rows)}
     with figure(file, title, rows, 1, **options) as (_, panels):
