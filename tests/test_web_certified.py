@@ -55,7 +55,11 @@ def test_another_alpha_and_fewer_copies_answer_without_a_forward_pass(engine: En
 )
 def test_what_the_record_cannot_answer_is_one_line(engine: Engine, served: TestClient, query: str, why: str) -> None:
     run = example(engine)
-    assert why in words(get(served, f"/runs/{run.id}?{query}", 400))
+    page = get(served, f"/runs/{run.id}?{query}", 400)
+    assert why in words(page)
+    # The form is still there, to correct what was typed.
+    assert '<input name="alpha" value="0.001"' in page
+    assert '<option value="100" selected>' in page
     assert why in served.get(f"/api/runs/{run.id}?{query}").json()["error"]
 
 

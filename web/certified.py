@@ -45,7 +45,7 @@ def counted(
 def certified_page(
     record: Record, session: Session, run: RunInfo, so_far: Progress, alpha: float | None, n: int | None, **shown: Any
 ) -> Response:
-    """The report of a certified run.
+    """The report of a certified run. For an α or n that it cannot answer: the usual report, and what is wrong.
 
     Args:
         record: what is read.
@@ -56,12 +56,19 @@ def certified_page(
         n: how many of the stored copies estimate; None for all that were asked for.
         shown: what the page shares with that of a run of votes.
     """
-    found = counted(record, session, run, so_far, alpha, n)
+    refused = None
+    try:
+        found = counted(record, session, run, so_far, alpha, n)
+    except HTTPException as error:
+        found, refused, shown = counted(record, session, run, so_far, None, None), error.detail, shown | {"live": None}
+        alpha = n = None
     told: Document = document(found)
     lines = [(f"σ = {level.sigma:g}", level) for level in found.levels if level.certified_accuracy]
     chart = certified_chart("certified", CHART_TITLE, lines)
     return page(
         "certified.html",
+        400 if refused else 200,
+        refused=refused,
         run=run,
         so_far=so_far,
         found=found,
