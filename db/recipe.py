@@ -133,7 +133,7 @@ class Recipe(BaseModel):
     selection: Annotated[int, Field(ge=1)] | None = None
     #: The fields of Stopping; None: no image stops early.
     stop_radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    stop_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    stop_alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     stop_n: Annotated[int, Field(ge=1)] | None = None
 
     resize: Annotated[int, Field(ge=1, le=2048)] | None = None

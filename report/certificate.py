@@ -67,24 +67,35 @@ def largest_radius(of: int, sigma: float, alpha: float) -> float:
 
 
 def check_alpha(alpha: float) -> None:
-    """Checks that α is a probability.
+    """Checks that α is a probability with which certificates may be wrong: a smaller one than that of being right.
 
     Raises:
-        WrongUse: if it is not above 0 and below 1.
+        WrongUse: if it is not above 0 and below 1/2.
     """
-    if not 0 < alpha < 1:
-        raise WrongUse(f"--alpha {alpha:g}: give a probability above 0 and below 1, such as {ALPHA}")
+    if not 0 < alpha < 0.5:
+        raise WrongUse(f"--alpha {alpha:g}: give a probability above 0 and below 0.5, such as {ALPHA}")
 
 
-def check_copies(n: int, alpha: float) -> None:
+def check_copies(n: int, alpha: float, *, looks: int = 1) -> None:
     """Checks that so many copies can certify something at this α.
 
+    Args:
+        n: number of copies that estimate.
+        alpha: the probability with which each certificate may be wrong.
+        looks: at how many looks an image may stop: each bound is at α divided by their number.
+
     Raises:
-        WrongUse: if α is no probability, or all copies would be abstentions.
+        WrongUse: if α is out of range, or all images would be abstentions.
     """
     check_alpha(alpha)
-    if n < (least := least_copies(alpha)):
+    if n >= (least := least_copies(alpha / looks)):
+        return
+    if looks == 1:
         raise WrongUse(
             f"--n {n}: so few copies certify nothing at α = {alpha:g}, even if all have one label; give --n {least} or "
             "more, or a larger --alpha"
         )
+    raise WrongUse(
+        f"--alpha {alpha:g}: each bound is at α/{looks}, for the looks at which an image may stop, and {n} copies certify "
+        "nothing there, even if all have one label; give a larger --alpha"
+    )

@@ -15,7 +15,7 @@ from db.runs import RunInfo, find_run, progress
 from db.session import reading
 from db.stopping import stopped
 from db.tables import Failure, Image
-from report.certificate import ALPHA, RADII, certified_radius, check_alpha, check_copies, largest_radius, predicts
+from report.certificate import ALPHA, RADII, certified_radius, check_copies, largest_radius, predicts
 from report.certified_level import Answer, CertifiedLevel, level_of, without_rates
 from report.counts import asked, check_end, copies_of_all, leaders, selection
 from report.kind import require_certificates
@@ -177,11 +177,10 @@ def check_choice(session: Session, run: RunInfo, alpha: float | None, n: int | N
     require_certificates(run, f"see `smoothvote report {run.id}` without --alpha and --n")
     n = asked(run) if n is None else n
     alpha = usual_alpha(run) if alpha is None else alpha
-    check_alpha(alpha)
-    each = alpha / len(run.recipe.stopping.looks) if run.recipe.stopping else alpha
-    check_copies(n, each)
+    looks = len(run.recipe.stopping.looks) if run.recipe.stopping else 1
+    check_copies(n, alpha, looks=looks)
     check_end(session, run, n)
-    return Bounds(n, each, alpha)
+    return Bounds(n, alpha / looks, alpha)
 
 
 def _needed(session: Session, run: RunInfo) -> float | None:

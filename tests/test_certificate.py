@@ -123,9 +123,18 @@ def test_too_few_copies_are_refused_with_the_number_that_is_needed() -> None:
         check_copies(9, 0.001)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, math.nan])
-def test_an_alpha_that_is_no_probability_is_refused(alpha: float) -> None:
-    with pytest.raises(WrongUse, match="give a probability above 0 and below 1"):
+def test_where_images_stop_early_the_copies_must_certify_at_a_share_of_alpha() -> None:
+    # 2 · (.001/3)^(1/12) > 1 > 2 · (.001/3)^(1/11)
+    check_copies(12, 0.001, looks=3)
+    with pytest.raises(
+        WrongUse, match=r"^--alpha 0\.001: each bound is at α/3, .* 11 copies certify nothing .* larger --alpha$"
+    ):
+        check_copies(11, 0.001, looks=3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1 - 1e-16, 1.0, -0.1, math.nan])
+def test_an_alpha_at_which_certificates_say_nothing_is_refused(alpha: float) -> None:
+    with pytest.raises(WrongUse, match=r"give a probability above 0 and below 0\.5"):
         check_copies(1000, alpha)
 
 

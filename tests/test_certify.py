@@ -68,7 +68,7 @@ def test_every_option_of_other_perturbations_is_left_out() -> None:
         (("--sigma", "nan"), "--sigma nan: each noise level must be above 0, and at most 10"),
         (("--sigma", "0.5,0.50"), "--sigma: the same noise level is given twice"),
         (("--n", "9"), "--n 9: so few copies certify nothing at α = 0.001, even if all have one label; give --n 10 or more, or a larger --alpha"),
-        (("--n", "9", "--alpha", "1"), "--alpha 1: give a probability above 0 and below 1, such as 0.001"),
+        (("--n", "9", "--alpha", "1"), "--alpha 1: give a probability above 0 and below 0.5, such as 0.001"),
         (("--denoiser", "d", "--smoother", "box"), "--denoiser d: --smoother box is given, too; leave one of them out"),
         (("--beside", "x"), "--beside goes with --from-tsv; to set two runs side by side use `smoothvote compare RUN RUN`"),
         (("--from-tsv", "0.25=x"), "give IMAGES to certify, or --from-tsv to report result files, not both"),

@@ -19,10 +19,12 @@ from db.runs import RunInfo, find_run
 from db.session import reading
 from report.certified import Certified, read_certified
 from report.certified_comparison import compare_certified
+from report.certified_images import certified_images
 from report.certified_rows import certificate_pages
 from report.counts import ends
 from report.documents.certified import beside, document
 from report.documents.certified_comparison import document as comparison_document
+from report.documents.certified_images import document as images_document
 from report.export import write_run
 from report.exports import EXPORTS
 from report.formats import as_text
@@ -268,6 +270,13 @@ def test_the_usual_alpha_is_that_for_which_images_stop(engine: Engine) -> None:
         write_run(session, run, "rows", EXPORTS["csv"], chosen, alpha=0.01)
         assert compare_certified(session, run, whole).alpha == 0.01
     assert written.getvalue() == chosen.getvalue()
+
+
+def test_a_list_of_images_says_at_which_alpha_their_bounds_are(engine: Engine) -> None:
+    run = example(engine)
+    with reading(engine) as session:
+        listed = images_document(certified_images(session, run), run.axis, {})
+    assert listed.summary.legend.endswith("Where images stop early, it is at α divided by the number of looks.")
 
 
 def test_a_report_at_another_alpha_says_for_which_one_images_stopped(engine: Engine) -> None:

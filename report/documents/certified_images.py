@@ -30,7 +30,8 @@ def document(pages: Iterable[Page], axis: Axis, names: dict[int, str]) -> Docume
             keys=2,
             legend=(
                 "Copies: those with the label that was selected, of those that estimate. P at least: the lower bound for "
-                "the probability of that label; at 1/2 or below there is no certificate."
+                "the probability of that label; at 1/2 or below there is no certificate. Where images stop early, it is at "
+                "α divided by the number of looks."
             )
             if rows
             else "",
