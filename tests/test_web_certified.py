@@ -100,3 +100,26 @@ def test_the_list_of_runs_has_certified_ones_and_counts_their_copies(engine: Eng
     shown = served.get("/api/runs").json()["runs"][0]
     # Of eight images seven are done, one of them a failure: 7 × 110 copies.
     assert (shown["id"], shown["copies"], shown["done_copies"], shown["done"]) == (run.id, 110, 770, 7)
+
+
+@one_kind
+def test_a_run_that_stops_early_is_compared_with_one_of_more_copies_at_its_own_n_and_alpha(
+    engine: Engine, served: TestClient
+) -> None:
+    stops = {"levels": (0.5,), "stop_radius": 0.125, "stop_alpha": 0.01, "stop_n": 100}
+    first = certified_run(engine, TRUE[:6], by_hand, recipe=certifying(**stops))
+    second = certified_run(engine, TRUE[:6], by_hand, recipe=certifying(levels=(0.5,)), n=200, name="whole")
+    said = words(get(served, f"/compare?a={first.id}&b={second.id}"))
+    assert "Radii up to 0.125 are compared." in said
+    assert "α = 0.01" in words(get(served, f"/runs/{first.id}"))
+
+
+@one_kind
+def test_the_page_of_a_run_that_stops_early_has_no_rates_while_images_are_pending(
+    engine: Engine, served: TestClient
+) -> None:
+    stops = {"stop_radius": 0.125, "stop_alpha": 0.01, "stop_n": 100}
+    page = get(served, f"/runs/{example(engine, recipe=certifying(**stops)).id}")
+    assert "easiest to decide, so rates wait until all have stopped." in words(page)
+    assert "0.4000" not in words(page)
+    assert '<g class="line' not in page
