@@ -1,4 +1,4 @@
-"""What a certified run found, for any α and any n up to what is stored: no image is computed again.
+"""What a certified run found, for any α and any n at which a part of its copies ends.
 
 counts --(report/counts.py, by the database)--> answers --(report/certificate.py)--> radii --> rates of each level
 """

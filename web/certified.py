@@ -1,4 +1,4 @@
-"""Certificates on the pages: of one run for any α and any n up to what is stored, and of two runs compared."""
+"""Certificates on the pages: of one run, for any α and n that its counts can answer, and of two runs compared."""
 
 from typing import Annotated, Any
 
