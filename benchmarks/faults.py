@@ -75,9 +75,12 @@ def storm(
         if control:
             _prepare(scene)
         _submit(scene)
-        while not any(event["what"] == "end" for event in scene.trace()):
-            scene.wait(0.5)
         began, planned = time.monotonic(), 0
+        while not any(event["what"] == "end" for event in scene.trace()):
+            if time.monotonic() - began > PATIENCE:
+                raise click.ClickException(f"no worker finished a job in {PATIENCE} s: see its log in {folder}")
+            scene.wait(0.5)
+        began = time.monotonic()
         every = seconds / len(kinds) if each_once else EVERY
         order: list[str] = []
         while time.monotonic() - began < seconds or (each_once and planned < len(kinds)):

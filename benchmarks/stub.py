@@ -22,7 +22,7 @@ from db.outage import outlast
 from db.recipe import Preprocessing
 from db.session import writing
 from db.settings import load_settings
-from db.store import Claim, Failed, Found, Predicted, Work
+from db.store import Claim, Counted, Failed, Found, Predicted, Work
 from worker.stopwatch import Stopwatch
 from worker.vote import majority
 from worker.worker import BrokenProcess, Pinned, Worker
@@ -121,7 +121,13 @@ def break_commit(connection: Connection) -> None:
 FINISH = store.finish
 
 
-def finish_plainly(engine: Engine, claim: Claim, predicted: Sequence[Predicted], failed: Sequence[Failed]) -> bool:
+def finish_plainly(
+    engine: Engine,
+    claim: Claim,
+    predicted: Sequence[Predicted],
+    failed: Sequence[Failed],
+    counted: Sequence[Counted] = (),
+) -> bool:
     """The negative controls: what a queue without these promises does when a job is done."""
     if CONTROL == "plain-insert":  # no key, no conflict, and not with the job's end in one transaction
         with writing(engine) as session:
@@ -133,7 +139,7 @@ def finish_plainly(engine: Engine, claim: Claim, predicted: Sequence[Predicted],
         with writing(engine) as session:
             session.execute(text("UPDATE counter SET n = n + :more"), {"more": len(predicted)})
     at("rows")
-    return FINISH(engine, claim, predicted, failed)
+    return FINISH(engine, claim, predicted, failed, counted)
 
 
 def make_stub() -> Worker:
