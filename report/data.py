@@ -36,7 +36,6 @@ def run_json(run: RunInfo) -> dict[str, Any]:
         "preprocessing": run.preprocessing,
         "dataset": {"name": run.dataset, "root": run.root, "images": run.expected, "available": run.available},
         "created_at": run.created_at.isoformat(),
-        "submitted_at": run.submitted_at.isoformat(),
         "cancelled": run.cancelled_at is not None,
     }
 
