@@ -15,10 +15,7 @@ from sqlalchemy.orm import Session
 from db.axis import NOISE, Axis
 from db.copies import shares_of
 from db.errors import Refusal
-from db.found import Counted as Counted
-from db.found import Failed as Failed
-from db.found import Found as Found
-from db.found import Predicted as Predicted
+from db.found import Counted, Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import check_generation, insert, reading, writing
 from db.stopping import stopped
@@ -106,7 +103,7 @@ def record_run(
         axis: what the recipe's levels measure.
     """
     run = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content(), "axis": axis._asdict()}
-    run |= {"copies": copies, "selection": recipe.selection}
+    run["copies"] = copies
     new = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), run).scalar() is not None
     known = 0
     if not new:

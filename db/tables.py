@@ -120,8 +120,6 @@ class Run(Base):
     recipe: Mapped[dict[str, Any]]
     #: How many noisy copies of each image the run has: 1 for a vote, n0 + n for a certificate. It may grow.
     copies: Mapped[int] = mapped_column(server_default="1")
-    #: n0 of a certificate, the recipe's `selection`: its copies 0 to n0 - 1 select the label. NULL for a vote.
-    selection: Mapped[int | None]
     #: What the levels measure: the fields of a db.axis.Axis. NULL, in runs older than revision 0100: Gaussian noise.
     axis: Mapped[dict[str, Any] | None]
     #: sha256 of the weights that the first worker loaded; later workers must have the same.
@@ -192,7 +190,7 @@ class Count(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
     level: Mapped[float] = mapped_column(primary_key=True)
-    #: Number of the part's first copy (db/copies.py): below the run's `selection` it selects, from there it estimates.
+    #: Number of the part's first copy (db/copies.py): below the recipe's `selection` it selects, beyond it estimates.
     part: Mapped[int] = mapped_column(primary_key=True)
     label: Mapped[int] = mapped_column(primary_key=True)
     n: Mapped[int]

@@ -120,7 +120,7 @@ SELECT r.id AS run_id, r.name AS run_name, d.name AS dataset, d.size AS expected
        CASE WHEN coalesce(j.copies, 0) / r.copies = d.size THEN 1 ELSE 0 END AS complete,
        CASE WHEN r.cancelled_at IS NULL THEN 0 ELSE 1 END AS cancelled,
        r.submitted_at, j.last_done_at,
-       r.copies, r.selection,
+       r.copies, CAST(r.recipe ->> 'selection' AS INTEGER) AS selection,
        coalesce(r.recipe ->> 'perturbation', 'gaussian') AS perturbation,
        coalesce(r.recipe ->> 'smoother', 'gaussian') AS smoother
 FROM runs r JOIN datasets d ON d.id = r.dataset_id
@@ -134,8 +134,8 @@ LEFT JOIN (SELECT run_id, count(*) AS jobs, count(done_at) AS jobs_done, max(don
         "a label that copies of an image got, at a level of a certified run: how many copies",
         """
 SELECT c.run_id, r.name AS run_name, c.level, i.path, i.label, c.label AS counted_label,
-       sum(CASE WHEN c.part < r.selection THEN c.n ELSE 0 END) AS n_selection,
-       sum(CASE WHEN c.part < r.selection THEN 0 ELSE c.n END) AS n_estimation,
+       sum(CASE WHEN c.part < CAST(r.recipe ->> 'selection' AS INTEGER) THEN c.n ELSE 0 END) AS n_selection,
+       sum(CASE WHEN c.part < CAST(r.recipe ->> 'selection' AS INTEGER) THEN 0 ELSE c.n END) AS n_estimation,
        c.image_id, i.position
 FROM counts c JOIN runs r ON r.id = c.run_id JOIN images i ON i.id = c.image_id
 WHERE NOT EXISTS (SELECT 1 FROM failures f WHERE f.run_id = c.run_id AND f.image_id = c.image_id)

@@ -79,7 +79,7 @@ def test_every_row_is_as_before_under_the_new_names(older: Engine, revision: str
         for table, rows in before.items()
     }
     for run in expected["runs"]:
-        run |= {"axis": run.get("axis"), "copies": 1, "selection": None}
+        run |= {"axis": run.get("axis"), "copies": 1}
     for job in expected["jobs"]:
         job |= {"copies_first": 0, "copies_last": 0}
     expected["counts"] = []

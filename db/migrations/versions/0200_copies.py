@@ -30,7 +30,6 @@ def upgrade() -> None:
         with without_views():
             rebuild_jobs()
     op.add_column("runs", sa.Column("copies", sa.Integer, nullable=False, server_default="1"))
-    op.add_column("runs", sa.Column("selection", sa.Integer))
 
 
 def create_counts() -> None:
