@@ -18,11 +18,12 @@ from sqlalchemy import Connection, Engine, event, text
 import worker.tasks
 from benchmarks.known import HANG, POISON, answer
 from db import store
+from db.found import Counted, Failed, Found, Predicted
 from db.outage import outlast
 from db.recipe import Preprocessing
 from db.session import writing
 from db.settings import load_settings
-from db.store import Claim, Counted, Failed, Found, Predicted, Work
+from db.store import Claim, Work
 from worker.stopwatch import Stopwatch
 from worker.vote import majority
 from worker.worker import BrokenProcess, Pinned, Worker

@@ -9,40 +9,27 @@ the CPU; (a) and (b) on every fifth photograph.
 
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine, select
 
-from db.migrations import upgrade
+from benchmarks.end_to_end import EndToEnd
 from db.recipe import Recipe, make_recipe
-from db.runs import find_run, progress
-from db.session import open_engine, reading
-from db.settings import PREFIX, Settings
-from db.tables import Image, Job, Prediction, Run
-from producer.broker import Broker
-from producer.dataset import NO_LABELS, read_dataset
-from producer.dispatch import PAUSE, dispatch
-from producer.labels import Labels
-from producer.local import RedisServer, Workers
-from producer.submit import submit
+from db.session import reading
+from db.tables import Image, Prediction, Run
 from worker.parent import KEEP_MEMORY
 
 END_TO_END = "end_to_end"
@@ -54,9 +41,6 @@ NAMES = {
     "in_process": "(d) smoothvote, in a process, without them",
     "bare_model": "(e) the bare model on ready-made batches",
 }
-JOB_LINE = re.compile(
-    r"(?P<ended>[\d-]+ [\d:,]+) .* job \d+ of run (?P<run>\S+): .* (?P<took>[\d.]+) s \((?P<stages>.*)\)"
-)
 
 
 @dataclass
@@ -103,91 +87,6 @@ class Turns:
         if self.ready:
             found["ready_s"] = [round(seconds, 1) for seconds in self.ready]
         return found | ({"engine": self.engine} if self.engine else {}) | ({"asked": self.asked} if self.asked else {})
-
-
-class EndToEnd:
-    """A Redis, a database and a worker that stay for all turns."""
-
-    def __init__(self, folder: Path, recipe: Recipe, stack: ExitStack) -> None:
-        self.recipe = recipe
-        self.folder = folder
-        folder.mkdir()
-        os.environ[f"{PREFIX}HOME"] = str(folder)
-        redis = RedisServer(folder)
-        stack.callback(redis.end)
-        self.settings = Settings(home=folder, broker_url=SecretStr(redis.url))
-        self.engine = open_engine(self.settings)
-        stack.callback(self.engine.dispose)
-        upgrade(self.engine)
-        self.broker = Broker(self.settings)
-        stack.callback(self.broker.close)
-        self.crew = Workers(folder, redis.url, processes=1, name="throughput", grace=5)
-        stack.callback(self.crew.end, at_once=True)
-        self.runs: list[str] = []
-
-    def turn(self, photographs: Path) -> dict[str, Any]:
-        """One run over a folder, from its submission to its last row."""
-        began = time.perf_counter()
-        dataset = read_dataset(
-            str(photographs), labels=Labels(self.recipe), settings=self.settings, labels_from=NO_LABELS
-        )
-        run_id = submit(self.engine, self.recipe, dataset).run_id
-        self.runs.append(run_id)
-        looks = 0
-        while self._is_open(run_id):
-            if looks % 10 == 0:  # as often as `smoothvote watch` does
-                dispatch(self.engine, self.broker, self.settings, run_ids=[run_id])
-            looks += 1
-            time.sleep(PAUSE / 10)
-        seconds = time.perf_counter() - began
-        with reading(self.engine) as session:
-            state = progress(session, find_run(session, run_id))
-        views = (state.done - state.failed) * len(self.recipe.levels) * 3
-        return {"views": views, "seconds": seconds, "peak_mib": self.peak_mib()}
-
-    def _is_open(self, run_id: str) -> bool:
-        with reading(self.engine) as session:
-            return bool(session.scalar(select(exists().where(Job.run_id == run_id, Job.done_at.is_(None)))))
-
-    def peak_mib(self) -> float:
-        """Of the worker's largest process."""
-        return max(_status(pid, "VmHWM") for pid in _descendants(os.getpid())) / 1024
-
-    def breakdown(self) -> dict[str, float]:
-        """Shares of the lanes' time by stage, of all jobs but those of the first run."""
-        log = (self.folder / "worker.log").read_text()
-        jobs = [match for match in map(JOB_LINE.match, log.splitlines()) if match and match["run"] in self.runs[1:]]
-        lanes = int(re.findall(r"(\d+) lanes", log)[-1])
-        stages: defaultdict[str, float] = defaultdict(float)
-        for job in jobs:
-            for part in job["stages"].split(", "):
-                stage, seconds = part.split()
-                # What one thread does while the lanes stand still counts for all of them.
-                stages[stage] += float(seconds) * (lanes if stage in ("claim", "load", "commit") else 1)
-        in_jobs = lanes * sum(float(job["took"]) for job in jobs)
-        stages["waiting"] = in_jobs - sum(stages.values())
-        stages["between jobs"] = lanes * sum(
-            (_ended(job) - _ended(before)).total_seconds() - float(job["took"])
-            for before, job in pairwise(jobs)
-            if before["run"] == job["run"]
-        )
-        whole = sum(stages.values())
-        return {stage: round(seconds / whole, 4) for stage, seconds in stages.items()}
-
-
-def _ended(job: re.Match[str]) -> datetime:
-    return datetime.strptime(job["ended"], "%Y-%m-%d %H:%M:%S,%f")
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield int(child)
-        yield from _descendants(int(child))
-
-
-def _status(pid: int, name: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
 
 
 def in_own_process(name: str, recipe: Recipe, files: Sequence[Path], folder: Path, **more: int) -> dict[str, Any]:

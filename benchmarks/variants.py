@@ -135,6 +135,7 @@ def reference_loop(task: Task) -> dict[str, Any]:
     """
     from worker.engines import Normalised
     from worker.models import load
+    from worker.preprocess import fit
 
     model = load(task.recipe)
     base_classifier = Normalised(model.network, model.preprocessing).eval()
@@ -142,7 +143,7 @@ def reference_loop(task: Task) -> dict[str, Any]:
     clock = Clock()
     with torch.inference_mode():
         for file in task.files:
-            x = _fitted_plainly(_opened(file), model.preprocessing)
+            x = fit(_opened(file), model.preprocessing)
             for sigma in task.recipe.levels:
                 left = task.copies
                 while left > 0:
@@ -188,6 +189,7 @@ def plain_copies(task: Task) -> dict[str, Any]:
     from worker.images import decode
     from worker.keys import Key
     from worker.models import load
+    from worker.preprocess import fit
 
     model = load(task.recipe)
     network = Normalised(model.network, model.preprocessing).eval().to(memory_format=torch.channels_last)
@@ -196,7 +198,7 @@ def plain_copies(task: Task) -> dict[str, Any]:
     with torch.inference_mode():
         for at, file in enumerate(task.files):
             pixels = decode(file.read_bytes(), **LIMITS)
-            x = _fitted_plainly(pixels.image, model.preprocessing)
+            x = fit(pixels.image, model.preprocessing)
             key = Key(pixels.digest, task.recipe.seed)
             for part in parts_of(task.recipe.selection or 0, 0, task.copies - 1):
                 for number in range(part.first, part.last + 1):
@@ -270,13 +272,6 @@ def _opened(file: Path) -> torch.Tensor:
         return F.to_dtype(F.to_image(opened.convert("RGB")), torch.float32, scale=True).as_subclass(torch.Tensor)
 
 
-def _fitted_plainly(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
-    """Resized and cropped, and not normalised."""
-    from worker.preprocess import fit
-
-    return fit(image, preprocessing)
-
-
 def _blurred(view: torch.Tensor, recipe: Any) -> torch.Tensor:
     from kornia.filters import gaussian_blur2d
 
@@ -288,9 +283,9 @@ def _blurred(view: torch.Tensor, recipe: Any) -> torch.Tensor:
 def _fitted(view: torch.Tensor, preprocessing: Any) -> torch.Tensor:
     from torchvision.transforms.v2 import functional as F
 
-    fitted: torch.Tensor = F.normalize(
-        _fitted_plainly(view, preprocessing), list(preprocessing.mean), list(preprocessing.std)
-    )
+    from worker.preprocess import fit
+
+    fitted: torch.Tensor = F.normalize(fit(view, preprocessing), list(preprocessing.mean), list(preprocessing.std))
     return fitted
 
 

@@ -54,6 +54,6 @@ def choice_flags(command: Command) -> Command:
     )
     @wraps(command)
     def called(*args: Any, alpha: float | None, n: int | None, **others: Any) -> Any:
-        return command(*args, choice=Choice(alpha, n), **others)  # fmt: skip
+        return command(*args, choice=Choice(alpha, n), **others)
 
     return called

@@ -9,7 +9,7 @@ shorter than σ·Φ⁻¹(p) in L2 changes the label (Theorem 1).
 import math
 from statistics import NormalDist
 
-from db.bound import lower_bound as lower_bound
+from db.bound import lower_bound
 from db.errors import WrongUse
 
 #: The probability with which a certificate may be wrong, where nobody chooses another: the paper's.

@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from db.bound import lower_bound
 from db.classes import class_names
 from db.errors import WrongUse
 from db.outcome import without_prediction
 from db.runs import RunInfo
 from db.tables import Failure, Image
-from report.certificate import lower_bound, predicts, radius
+from report.certificate import predicts, radius
 from report.certified import Bounds, check_choice
 from report.counts import leaders
 from report.exports import Page, page_of

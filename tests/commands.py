@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from sqlalchemy import Engine
 
 from db.settings import PREFIX
 from smoothvote import front_door
@@ -53,6 +54,14 @@ def call(
         del result
         gc.collect()
     return done
+
+
+def servers(engine: Engine, redis_url: str) -> dict[str, str]:
+    """The environment of a command that uses this database and this queue."""
+    return {
+        f"{PREFIX}DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        f"{PREFIX}BROKER_URL": redis_url,
+    }
 
 
 def rows(run: str, *, cwd: Path, env: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

@@ -10,9 +10,10 @@ from rows import jobs
 from sqlalchemy import Engine
 
 from db import store
+from db.found import Failed, Predicted
 from db.recipe import make_recipe
 from db.session import writing
-from db.store import Entry, Failed, Predicted
+from db.store import Entry
 
 EXPORTED = Path(__file__).with_name("photos.csv")
 RUN = "9d5dddcc268cf218"

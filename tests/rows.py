@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from db import due, store
 from db.axis import NOISE, Axis
+from db.found import Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.runs import RunInfo, find_run
 from db.session import reading, writing
-from db.store import Claim, Entry, Failed, Predicted
+from db.store import Claim, Entry
 from db.tables import Base, Image, Job
 from worker.vote import majority
 

@@ -10,11 +10,12 @@ from scipy.stats import beta, binomtest, norm
 from sqlalchemy import Engine
 
 from db import store
+from db.bound import lower_bound
 from db.copies import Part
 from db.errors import WrongUse
 from db.runs import RunInfo, find_run
 from db.session import reading, writing
-from report.certificate import RADII, lower_bound
+from report.certificate import RADII
 from report.certified import Best, Certified, CertifiedLevel, read_certified
 from report.counts import copies_of_all, ends
 from report.report import read_report

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from certificates import TRUE, by_hand, certified_run, certifying, example
-from commands import call
+from commands import call, servers
 from rows import finish_all, jobs, record
 from sqlalchemy import Engine, select
 
@@ -115,10 +115,7 @@ def test_more_copies_than_any_run_can_have_are_refused_at_once(tmp_path: Path, p
 def test_submit_records_the_copies_and_prints_the_id_alone(
     engine: Engine, tmp_path: Path, photos: Path, redis_url: str
 ) -> None:
-    env = {
-        "SMOOTHVOTE_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-        "SMOOTHVOTE_BROKER_URL": redis_url,
-    }
+    env = servers(engine, redis_url)
     words = ("certify", photos, "--model", "efficientnet_lite0", "--submit", "--n", "100")
     done = call(*words, cwd=tmp_path, env=env)
     assert done.stdout.strip() == recipe(model="efficientnet_lite0").run_id(fingerprint_of(engine))

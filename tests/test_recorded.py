@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from certificates import Labels, do_jobs
-from commands import call
+from commands import call, servers
 from rows import jobs
 from sqlalchemy import Engine
 from test_certify import one_kind, photos
@@ -25,10 +25,7 @@ def sure(position: int, level: float, part: Part) -> Labels:
 def test_a_smaller_n_is_answered_at_once_or_worked_on_with_a_word_or_refused(
     engine: Engine, tmp_path: Path, photos: Path, redis_url: str
 ) -> None:
-    env = {
-        "SMOOTHVOTE_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-        "SMOOTHVOTE_BROKER_URL": redis_url,
-    }
+    env = servers(engine, redis_url)
 
     def certify(*flags: str, code: int = 0) -> tuple[str, str]:
         words = ("certify", photos, "--model", "efficientnet_lite0", "--format", "json", *flags)
@@ -64,10 +61,7 @@ def test_a_smaller_n_is_answered_at_once_or_worked_on_with_a_word_or_refused(
 def test_a_run_that_is_new_or_gets_more_copies_is_submitted_without_a_word(
     engine: Engine, tmp_path: Path, photos: Path, redis_url: str
 ) -> None:
-    env = {
-        "SMOOTHVOTE_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-        "SMOOTHVOTE_BROKER_URL": redis_url,
-    }
+    env = servers(engine, redis_url)
     for n in ("150", "100000", "100000"):
         done = call("certify", photos, "--model", "efficientnet_lite0", "--submit", "--n", n, cwd=tmp_path, env=env)
         assert "jobs sent; follow it with" in done.stderr

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from website import client, get, ids, one_kind
 
 from db import store
+from db.found import Failed
 from db.migrations import upgrade
 from db.session import open_engine, writing
 from db.settings import Settings
@@ -34,7 +35,7 @@ def test_text_from_outside_is_escaped(engine: Engine, served: TestClient) -> Non
         if job.first == 0:
             store.finish(engine, claim, [predicted(image_id, level, 1, 1, 1, 1) for level in LEVELS], [])
         else:
-            store.finish(engine, claim, [], [store.Failed(image_id=image_id, code="broken", message=HOSTILE)])
+            store.finish(engine, claim, [], [Failed(image_id=image_id, code="broken", message=HOSTILE)])
     claim = store.claim(engine, jobs(engine, "b" * 16)[0].id, worker=HOSTILE, lease=60)
     assert claim
     store.refuse(engine, claim, worker=HOSTILE, note=HOSTILE, after=60)

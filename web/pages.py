@@ -85,6 +85,7 @@ def run(record: TheRecord, run: RunName, alpha: Alpha = None, n: Copies = None) 
         codes=codes,
         behind_code=lambda code: link("runs", found.id, "images", code=code),
         recipe=_recipe(found),
+        data=link("api", "runs", found.id),
         tests={"pairs": (PAIRS_TITLE, PAIRS_LEGEND), "points": (POINTS_TITLE, POINTS_LEGEND)},
     )
 

@@ -12,9 +12,10 @@ import torch
 from billiard import current_process
 
 from db.errors import one_line
+from db.found import Found
 from db.recipe import Recipe
 from db.settings import Settings
-from db.store import Entry, Found, Work
+from db.store import Entry, Work
 from worker.assembly import make_classifier
 from worker.classifier import Classifier, DeviceLost, choose_device
 from worker.copies import count_copies

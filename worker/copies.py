@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 
 from db.copies import Part, parts_of
+from db.found import Counted, Found
 from db.recipe import Recipe
-from db.store import Counted, Found
 from worker.classifier import Answers, Classifier
 from worker.faults import Faults, room_for, room_on
 from worker.keys import Key

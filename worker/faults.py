@@ -12,7 +12,7 @@ from threading import Lock
 import torch
 
 from db.errors import Refusal, one_line
-from db.store import Failed
+from db.found import Failed
 from worker.classifier import Classifier, DeviceLost
 from worker.images import Pixels
 from worker.memory import ran_out

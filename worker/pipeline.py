@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from db.found import Found, Predicted
 from db.recipe import VIEWS, Recipe
-from db.store import Found, Predicted
 from worker.attacks.aim import aim_of
 from worker.classifier import Answers, Classifier
 from worker.faults import Faults, room_for

@@ -5,9 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from db.found import Failed, Predicted
 from db.recipe import Recipe
 from db.settings import Settings
-from db.store import Entry, Failed, Predicted
+from db.store import Entry
 from worker.assembly import make_classifier
 from worker.classifier import choose_device
 from worker.files import read

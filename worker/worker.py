@@ -15,11 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db import store
 from db.errors import WrongUse, one_line
+from db.found import Found
 from db.outage import outlast, passes, reason
 from db.recipe import Preprocessing
 from db.session import connect
 from db.settings import Settings
-from db.store import Claim, Found, Work
+from db.store import Claim, Work
 from worker.stopwatch import Stopwatch
 
 logger = logging.getLogger("worker")

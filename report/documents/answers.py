@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from db.axis import Axis
+from db.found import Predicted
 from db.recipe import VIEWS, Recipe
-from db.store import Predicted
 from db.tables import Prediction
 from report.document import Cell, Document, Stacked, Table, Written
 

@@ -6,7 +6,7 @@ from report.certified_comparison import CertifiedComparison, CertifiedLevelCompa
 from report.certified_comparison_verdict import verdict
 from report.certified_data import mean_json
 from report.document import Cell, Document, Number, Step, Table, Written
-from report.documents.comparison import compared_cells, compared_json, headlines, run_json
+from report.documents.comparison import compared_cells, compared_json, headlines, runs_json
 from report.names import INTERVAL_NAMES
 from report.stats import CONFIDENCE, Mean
 
@@ -103,20 +103,11 @@ def _signed(found: Mean) -> Cell:
 
 def to_json(comparison: CertifiedComparison) -> dict[str, Any]:
     """The comparison as plain data: ``{"first": …, "second": …, "alpha": …, "n": …, "levels": […]}``."""
-    first = comparison.first
-    return {
-        "first": run_json(first),
-        "second": run_json(comparison.second),
-        "dataset": {"name": first.dataset, "images": first.expected},
-        "axis": first.axis._asdict(),
-        "complete": comparison.complete,
-        "interval": comparison.interval,
+    return runs_json(comparison) | {
         "alpha": comparison.alpha,
         "n": comparison.n,
         "first_n": comparison.first_n,
         "second_n": comparison.second_n,
-        "same_noise": comparison.same_noise,
-        "differences": [difference._asdict() for difference in comparison.differences],
         "verdict": verdict(comparison),
         "levels": [_level_json(level) for level in comparison.levels],
     }

@@ -172,6 +172,19 @@ def _images(comparison: Comparison) -> Table:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain data: ``{"first": …, "second": …, "complete": …, "differences": […], "levels": […]}``."""
+    return runs_json(comparison) | {
+        "verdict": verdict(comparison),
+        "levels": [_level_json(level, comparison.first.recipe) for level in comparison.levels],
+    }
+
+
+def run_json(run: RunInfo) -> dict[str, Any]:
+    """What names a run, as plain data."""
+    return {"id": run.id, "name": run.name, "model": run.recipe.model, "weights_sha256": run.weights_sha256}
+
+
+def runs_json(comparison: Comparison | CertifiedComparison) -> dict[str, Any]:
+    """What a comparison of votes and one of certificates have alike: which runs, over what, and how they differ."""
     first = comparison.first
     return {
         "first": run_json(first),
@@ -182,14 +195,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "interval": comparison.interval,
         "same_noise": comparison.same_noise,
         "differences": [difference._asdict() for difference in comparison.differences],
-        "verdict": verdict(comparison),
-        "levels": [_level_json(level, first.recipe) for level in comparison.levels],
     }
-
-
-def run_json(run: RunInfo) -> dict[str, Any]:
-    """What names a run, as plain data."""
-    return {"id": run.id, "name": run.name, "model": run.recipe.model, "weights_sha256": run.weights_sha256}
 
 
 def _level_json(level: LevelComparison, recipe: Recipe) -> dict[str, Any]:
