@@ -16,7 +16,8 @@ from db.errors import WrongUse
 from db.runs import RunInfo, find_run
 from db.session import reading, writing
 from report.certificate import RADII
-from report.certified import Best, Certified, CertifiedLevel, read_certified
+from report.certified import Best, Certified, read_certified
+from report.certified_level import Answer, CertifiedLevel, level_of
 from report.counts import copies_of_all, ends
 from report.report import read_report
 from report.stats import rate
@@ -72,6 +73,14 @@ def test_the_envelope_is_the_best_sigma_at_each_radius_and_the_smaller_one_of_eq
     assert [best.sigma for best in found.envelope] == [0.25, 0.5, 0.5, 0.5, *[None] * 9]
     assert found.envelope[1] == Best(0.25, 0.5, rate(2, 5))  # type: ignore[arg-type]
     assert found.envelope[4].rate == rate(0, 5)
+
+
+def test_a_radius_is_certified_up_to_and_including_its_own_length() -> None:
+    exactly = Answer(
+        right=True, labelled=True, radius=0.25, predict_right=True, predict_abstains=False, images=1
+    )  # fmt: skip
+    level = level_of(0.25, [exactly], "wilson", expected=1)
+    assert [hits(level.at(radius)) for radius in RADII[:3]] == [(1, 1), (1, 1), (0, 1)]
 
 
 def test_another_alpha_needs_no_other_copies(engine: Engine) -> None:

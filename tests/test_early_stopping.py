@@ -1,5 +1,7 @@
 """Certificates that stop early: when an image is decided, by hand; what is left out; and that chance is not cheated."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from certificates import N0, Labels, certified_run, certifying
@@ -116,18 +118,27 @@ def test_an_image_stops_at_the_first_look_at_which_it_is_decided_at_every_level(
 
 def test_an_image_without_its_selection_copies_has_not_stopped(engine: Engine) -> None:
     run = certified_run(engine, [1], by_hits, recipe=stopping(), n=N, pending=1)
-    store_copies(engine, run, 1, {1: 100}, part=N0)
+    store_copies(engine, run, 1, {1: 100}, parts=[N0])
     assert stops(engine, run) == {}
 
 
-def store_copies(engine: Engine, run: RunInfo, number: int, labels: Labels, *, part: int) -> None:
-    """Does the job with this number of a run of one image, which has these labels in this part at both levels."""
+def test_of_labels_that_as_many_copies_select_the_smaller_one_decides(engine: Engine) -> None:
+    def tied(position: int, level: float, part: Part) -> Labels:
+        return {1: 5, 2: 5} if part.first < N0 else {1: 60 * part.size // 100, 2: 40 * part.size // 100}
+
+    # 60 of 100 copies decide nothing; 40, those with label 2, would be given up at both levels.
+    assert stops(engine, certified_run(engine, [1], tied, recipe=stopping(), n=N)) == {0: 400}
+
+
+def store_copies(engine: Engine, run: RunInfo, number: int, labels: Labels, *, parts: Sequence[int]) -> None:
+    """Does the job with this number of a run of one image, which has these labels in each part at both levels."""
     claim = claimed(engine, jobs(engine, run.id)[number].id)
     with reading(engine) as session:
         image = session.scalars(select(Image.id).where(Image.dataset_id == run.dataset_id)).one()
     rows = [
         Counted(image_id=image, level=level, part=part, label=label, n=n)
         for level in run.recipe.levels
+        for part in parts
         for label, n in labels.items()
     ]
     assert store.finish(engine, claim, [], [], rows)
@@ -138,7 +149,7 @@ def test_copies_that_a_worker_drew_ahead_of_another_one_do_not_count(engine: Eng
     run = certified_run(engine, [1], by_hits, recipe=stopping(), n=N, pending=1)
     first, second, third = jobs(engine, run.id)
     assert [(job.copies_first, job.copies_last) for job in (first, second, third)] == [(0, 109), (110, 209), (210, 409)]
-    store_copies(engine, run, 1, {2: 100}, part=N0 + 100)
+    store_copies(engine, run, 1, {2: 100}, parts=[N0 + 100])
     assert stops(engine, run) == {}
     # With the first job the image is certified at 100 copies; at 200 it would not be.
     store_first(engine, run, hits=100)
@@ -162,11 +173,12 @@ def store_first(engine: Engine, run: RunInfo, *, hits: int) -> None:
 
 def test_copies_behind_a_gap_do_not_count(engine: Engine) -> None:
     run = certified_run(engine, [1], by_hits, recipe=stopping(), n=N, pending=1)
-    store_first(engine, run, hits=60)
-    store_copies(engine, run, 2, {1: 200}, part=N0 + 200)
+    # 70 of 100 copies decide nothing. With the next hundred behind the gap, 170 of 200 would certify at both levels.
+    store_first(engine, run, hits=70)
+    store_copies(engine, run, 2, {1: 100}, parts=[N0 + 200, N0 + 300])
     assert stops(engine, run) == {}
-    store_copies(engine, run, 1, {1: 100}, part=N0 + 100)
-    # 60 + 100 of 200 copies certify at σ = .5 alone; 360 of 400 at both.
+    store_copies(engine, run, 1, {1: 50, 2: 50}, parts=[N0 + 100])
+    # 120 of 200 copies decide nothing; 320 of 400 certify at both.
     assert stops(engine, run) == {0: 400}
 
 
