@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from db.errors import WrongUse
@@ -11,8 +11,8 @@ from db.settings import Settings
 from db.store import Entry
 from producer.labels import Labels
 from producer.manifest import HEADER, read_manifest
-from producer.place import File, Place, Unreadable
-from producer.sources import SOURCES, Contents, LabelOf, source_of
+from producer.place import Place, Unreadable
+from producer.sources import SOURCES, Contents, Found, source_of
 
 #: `--labels none`: no label is read, whatever the names of folders and files or a manifest say.
 NO_LABELS = "none"
@@ -57,12 +57,13 @@ def read_dataset(
     place = Place.of(location, settings)
     try:
         contents = source_of(place).read(place, None if labels_from else labels, settings)
+        contents.images = list(contents.images)
     except Unreadable as error:
         known = ", ".join(source.looks_like for source in SOURCES.values())
         raise WrongUse(f"{error}; name {known}, or a URL of these") from None
     if labels_from and labels_from != NO_LABELS:
-        label_of = _labels_of_file(labels_from, [file.path for file in contents.files], labels, settings)
-        contents = replace(contents, label_of=label_of)
+        label_of = _labels_of_file(labels_from, [file.path for file, _ in contents.images], labels, settings)
+        contents.images = [Found(file, label_of(file.path)) for file, _ in contents.images]
     return make_dataset(contents, limit=limit)
 
 
@@ -76,29 +77,32 @@ def make_dataset(contents: Contents, *, limit: int | None = None) -> Dataset:
     Raises:
         WrongUse: if the label of an image is not a class of the model.
     """
-    found = len(contents.files)
+    images = list(contents.images)
+    found = len(images)
     count = min(limit or found, found)
-    files = [contents.files[number * found // count] for number in range(count)]
-    entries = [Entry(path=file.path, label=contents.label_of(file.path), bytes=file.size) for file in files]
+    images = [images[number * found // count] for number in range(count)]
+    entries = [Entry(path=file.path, label=label, bytes=file.size) for file, label in images]
     return Dataset(
         name=contents.name,
         root=contents.root,
         entries=entries,
         found=found,
-        fingerprint=_fingerprint(files, entries),
+        fingerprint=_fingerprint(images),
         passed_over=contents.passed_over,
     )
 
 
-def _fingerprint(files: Sequence[File], entries: Sequence[Entry]) -> str:
+def _fingerprint(images: Sequence[Found]) -> str:
     """Part of every run's id: a byte more or less in here gives every recorded run another id."""
     digest = hashlib.sha256()
-    for file, entry in zip(files, entries, strict=True):
-        digest.update(json.dumps([*file, entry.label]).encode() + b"\n")
+    for file, label in images:
+        digest.update(json.dumps([*file, label]).encode() + b"\n")
     return digest.hexdigest()
 
 
-def _labels_of_file(location: str, paths: Sequence[str], labels: Labels, settings: Settings) -> LabelOf:
+def _labels_of_file(
+    location: str, paths: Sequence[str], labels: Labels, settings: Settings
+) -> Callable[[str], int | None]:
     """Labels by the rows of a file: those with the image's path, else those with its file name."""
     file = Place.of(location, settings)
     try:

@@ -7,7 +7,7 @@ from db.errors import WrongUse
 from db.settings import Settings
 from producer.dataset import Dataset, make_dataset
 from producer.place import Place
-from producer.sources import Contents
+from producer.sources import Contents, Found
 
 
 def demo_dataset(settings: Settings) -> Dataset:
@@ -25,7 +25,6 @@ def demo_dataset(settings: Settings) -> Dataset:
     contents = Contents(
         name="demo",
         root=place.root(settings),
-        files=files,
-        label_of=lambda path: int(Path(path).stem.split("_")[2]),
+        images=[Found(file, int(Path(file.path).stem.split("_")[2])) for file in files],
     )
     return make_dataset(contents)

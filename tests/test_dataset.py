@@ -14,7 +14,7 @@ from db.store import Entry
 from producer.dataset import make_dataset
 from producer.demo import demo_dataset
 from producer.place import File
-from producer.sources import Contents
+from producer.sources import Contents, Found
 
 # -- labels from a file --------------------------------------------------------------------------------------------
 
@@ -222,8 +222,8 @@ def test_the_demo_is_20_labelled_photographs() -> None:
 
 
 def test_a_dataset_keeps_the_order_and_labels_of_what_its_source_found() -> None:
-    files = [File("b_2.jpg", 5, "1"), File("a_1.jpg", None, None)]
-    dataset = make_dataset(Contents(name="mine", root="/r", files=files, label_of=lambda path: int(path[2])))
+    images = [Found(File("b_2.jpg", 5, "1"), 2), Found(File("a_1.jpg", None, None), 1)]
+    dataset = make_dataset(Contents(name="mine", root="/r", images=iter(images)))
     assert (dataset.name, dataset.root, dataset.found) == ("mine", "/r", 2)
     assert dataset.entries == [Entry(path="b_2.jpg", label=2, bytes=5), Entry(path="a_1.jpg", label=1, bytes=None)]
     assert dataset.fingerprint == hashlib.sha256(b'["b_2.jpg", 5, "1", 2]\n["a_1.jpg", null, null, 1]\n').hexdigest()

@@ -15,7 +15,7 @@ from producer.sources import SOURCES, source_of
 
 #: A source as somebody would add it: the lines of a text file are images, all of class 7.
 LIST = '''
-from producer.sources import Contents
+from producer.sources import Contents, Found
 
 
 class List:
@@ -32,7 +32,7 @@ class List:
         with place.open_text() as opened:
             files = place.parent.files(opened.read().split())
         root = place.parent.root(settings)
-        return Contents(name="listed", root=root, files=files, label_of=lambda path: 7, passed_over=3)
+        return Contents(name="listed", root=root, images=[Found(file, 7) for file in files], passed_over=3)
 
 
 MEMBER = List()

@@ -4,30 +4,35 @@ Adding a source is adding a file: a class with the attributes and methods of ``S
 called ``MEMBER``. The first line of its docstring is what `smoothvote list` says about it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from db.registry import Family
 from db.settings import Settings
 from producer.labels import Labels
 from producer.place import File, Place
 
-#: Gives the class of the image at a path, as the index of the model's output; None if it has no label.
-LabelOf = Callable[[str], int | None]
+
+class Found(NamedTuple):
+    """An image that a source found."""
+
+    file: File
+    #: Its class, as the index of the model's output; None if it has no label.
+    label: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Contents:
     """What a source found at a place."""
 
     name: str
     #: The folder or URL at which workers find the images: see ``Place.root``.
     root: str
-    #: The images in the dataset's order, with their paths below the root.
-    files: Sequence[File]
-    label_of: LabelOf
-    #: How many files were passed over because their names are not those of images.
+    #: The images in the dataset's order, with their paths below the root. They can be iterated over once: a source
+    #: that reads large files yields an image as it comes to it, and raises there what is wrong with it.
+    images: Iterable[Found]
+    #: How many files were passed over because their names are not those of images; known at the end of ``images``.
     passed_over: int = 0
 
 
@@ -44,7 +49,7 @@ class Source(Protocol):
         """Whether this source can read the place. Asked before the place is known to exist."""
 
     def read(self, place: Place, labels: Labels | None, settings: Settings) -> Contents:
-        """Lists the images at a place, without reading their pixels.
+        """Lists the images at a place, without decoding them.
 
         Args:
             place: a place that this source recognises.
@@ -53,7 +58,8 @@ class Source(Protocol):
 
         Raises:
             Unreadable: if the place is not there or cannot be read.
-            WrongUse: if there is no image, or a label is not a class of the model.
+            WrongUse: if there is no image, or a label is not a class of the model; both also as the images are
+                iterated over.
         """
 
 

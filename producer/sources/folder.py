@@ -1,15 +1,18 @@
 """A folder of images as a dataset source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 from db.errors import WrongUse
 from db.settings import Settings
 from producer.labels import Labels
 from producer.place import Place
-from producer.sources import Contents, LabelOf
+from producer.sources import Contents, Found
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+#: Gives the class of the image at a path, as the index of the model's output; None if it has no label.
+LabelOf = Callable[[str], int | None]
 
 
 class Folder:
@@ -35,9 +38,8 @@ class Folder:
             kinds = " ".join(sorted(SUFFIXES))
             raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
         label_of = label_by_layout(place.shown, [file.path for file in files], labels) if labels else no_label
-        return Contents(
-            name=place.name, root=place.root(settings), files=files, label_of=label_of, passed_over=passed_over
-        )
+        images = (Found(file, label_of(file.path)) for file in files)
+        return Contents(name=place.name, root=place.root(settings), images=images, passed_over=passed_over)
 
 
 MEMBER = Folder()

@@ -6,7 +6,7 @@ from db.settings import Settings
 from producer.labels import Labels
 from producer.manifest import SUFFIXES, read_manifest
 from producer.place import Place
-from producer.sources import Contents
+from producer.sources import Contents, Found
 
 
 class Manifest:
@@ -32,8 +32,7 @@ class Manifest:
         return Contents(
             name=PurePosixPath(place.name).stem,
             root=folder.root(settings),
-            files=folder.files(list(rows)),
-            label_of=rows.__getitem__,
+            images=(Found(file, rows[file.path]) for file in folder.files(list(rows))),
         )
 
 
