@@ -21,7 +21,7 @@ from sqlalchemy import Engine, func, select
 from torchvision import models
 
 from cli.flags import recipe_from
-from db import store
+from db import submission
 from db.migrations import upgrade
 from db.session import open_engine, reading, writing
 from db.settings import Settings
@@ -130,11 +130,13 @@ def record(engine: Engine, folder: Path, jobs: int) -> str:
     fingerprint = uuid.uuid4().hex  # another soak in the same database is another run
     run_id = recipe.run_id(fingerprint)
     with writing(engine) as session:
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name="soak", root=str(folder / "images"), fingerprint=fingerprint, found=len(entries),
             entries=entries,
         )  # fmt: skip
-        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name="soak", recipe=recipe, job_size=JOB_SIZE)
+        submission.record_run(
+            session, run_id=run_id, dataset_id=dataset_id, name="soak", recipe=recipe, job_size=JOB_SIZE
+        )
     return run_id
 
 

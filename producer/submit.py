@@ -9,7 +9,7 @@ from db.copies import SELECTION
 from db.errors import WrongUse
 from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, UNSMOOTHED, Recipe
 from db.session import writing
-from db.store import record_dataset, record_run
+from db.submission import record_dataset, record_run
 from producer.dataset import Dataset
 
 #: Images per job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Starting and ending a

@@ -6,7 +6,7 @@ from typing import Any
 from rows import claimed, failed, image_ids, jobs
 from sqlalchemy import Engine
 
-from db import store
+from db import store, submission
 from db.copies import Part, parts_of
 from db.found import Counted
 from db.recipe import Recipe, make_recipe
@@ -58,10 +58,10 @@ def certified_run(
     entries = [Entry(path=f"{number}.jpg", label=label, bytes=100) for number, label in enumerate(labels)]
     run_id = recipe.run_id(fingerprint)
     with writing(engine) as session:
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name="images", root="/images", fingerprint=fingerprint, found=len(labels), entries=entries
         )
-        store.record_run(
+        submission.record_run(
             session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe,
             job_size=1, copies=(recipe.selection or 0) + n,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from rows import jobs
 from sqlalchemy import Engine
 
-from db import store
+from db import store, submission
 from db.found import Failed, Predicted
 from db.recipe import make_recipe
 from db.session import writing
@@ -28,10 +28,10 @@ def record_photos(engine: Engine) -> str:
     recipe = make_recipe(model="efficientnet_lite0", levels=LEVELS, antialias=False, grayscale="skip")
     with writing(engine) as session:
         entries = [Entry(path=path, label=label, bytes=None) for path, label in labels.items()]
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name="labels", root="/photos", fingerprint="p" * 64, found=len(labels), entries=entries
         )
-        store.record_run(session, run_id=RUN, dataset_id=dataset_id, name="photos", recipe=recipe, job_size=32)
+        submission.record_run(session, run_id=RUN, dataset_id=dataset_id, name="photos", recipe=recipe, job_size=32)
     claim = store.claim(engine, jobs(engine, RUN)[0].id, worker="w", lease=60)
     assert claim
     ids = {entry.path: image_id for image_id, entry in store.load_work(engine, claim).images}

@@ -13,7 +13,7 @@ from rows import RECIPE
 from servers import RedisServer
 from sqlalchemy import Engine, select
 
-from db import store
+from db import submission
 from db.migrations import upgrade
 from db.session import connect, open_engine, reading, writing
 from db.settings import Settings
@@ -55,10 +55,12 @@ class Place:
         run_id = RECIPE.run_id("f" * 64)
         entries = [Entry(path=name, label=None, bytes=None) for name in names]
         with writing(self.engine) as session:
-            dataset_id = store.record_dataset(
+            dataset_id = submission.record_dataset(
                 session, name="d", root="/", fingerprint="f" * 64, found=len(names), entries=entries
             )
-            store.record_run(session, run_id=run_id, dataset_id=dataset_id, name="r", recipe=RECIPE, job_size=job_size)
+            submission.record_run(
+                session, run_id=run_id, dataset_id=dataset_id, name="r", recipe=RECIPE, job_size=job_size
+            )
         return run_id
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from db import due, store
+from db import due, store, submission
 from db.axis import NOISE, Axis
 from db.found import Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
@@ -38,10 +38,10 @@ def record(
     entries = [Entry(path=f"{number}.jpg", label=label, bytes=100) for number, label in enumerate(labels)]
     run_id = recipe.run_id(fingerprint)
     with writing(engine) as session:
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name="images", root="/images", fingerprint=fingerprint, found=len(labels), entries=entries
         )
-        store.record_run(
+        submission.record_run(
             session,
             run_id=run_id,
             dataset_id=dataset_id,

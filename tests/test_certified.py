@@ -9,7 +9,7 @@ from rows import make_run
 from scipy.stats import beta, binomtest, norm
 from sqlalchemy import Engine
 
-from db import store
+from db import submission
 from db.bound import lower_bound
 from db.copies import Part
 from db.errors import WrongUse
@@ -145,7 +145,7 @@ def test_a_smaller_n_counts_the_first_copies_alone(engine: Engine) -> None:
 def test_a_run_with_more_copies_is_reported_at_every_n_that_all_images_have(engine: Engine) -> None:
     run = certified_run(engine, [1, 1], growing, n=250)
     with writing(engine) as session:
-        store.record_run(
+        submission.record_run(
             session, run_id=run.id, dataset_id=run.dataset_id, name=run.name, recipe=run.recipe,
             job_size=None, copies=N0 + 3000,
         )  # fmt: skip

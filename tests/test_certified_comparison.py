@@ -9,7 +9,7 @@ from rows import make_run
 from scipy.stats import beta, norm
 from sqlalchemy import Engine
 
-from db import store
+from db import submission
 from db.copies import Part
 from db.errors import WrongUse
 from db.runs import RunInfo, find_run
@@ -83,7 +83,7 @@ def test_both_are_compared_at_the_smaller_n_and_at_any_that_is_asked_for(engine:
         return {1: part.size}
 
     with writing(engine) as session:
-        store.record_run(
+        submission.record_run(
             session, run_id=first.id, dataset_id=first.dataset_id, name="none", recipe=first.recipe, job_size=None,
             copies=N0 + 200,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from rows import take_due
 from sqlalchemy import Engine, select
 
 from cli.flags import recipe_from
-from db import store
+from db import store, submission
 from db.recipe import Recipe
 from db.runs import find_run, progress
 from db.session import reading, writing
@@ -56,12 +56,12 @@ def submit(engine: Engine, folder: Path, recipe: Recipe) -> Callable[[int], str]
 
     def make(n: int) -> str:
         with writing(engine) as session:
-            dataset_id = store.record_dataset(
+            dataset_id = submission.record_dataset(
                 session, name="pictures", root=str(folder), fingerprint="f", found=len(NAMES),
                 entries=[Entry(path=name, label=None, bytes=None) for name in NAMES],
             )  # fmt: skip
             run_id = recipe.run_id("f")
-            store.record_run(
+            submission.record_run(
                 session, run_id=run_id, dataset_id=dataset_id, name="r", recipe=recipe, job_size=2, copies=N0 + n
             )
         return run_id

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expec
 from rows import LEVELS, PREPROCESSING, RECIPE, failed, jobs, predicted, record
 from sqlalchemy import Engine
 
-from db import store
+from db import store, submission
 from db.migrations import upgrade
 from db.session import open_engine, writing
 from db.settings import Settings
@@ -114,17 +114,17 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
     files = [*photographs[:6], photographs[0].with_name("gone.jpg"), photographs[6]]
     entries = [Entry(path=file.name, label=1, bytes=file.stat().st_size if file.exists() else 1) for file in files]
     with writing(engine) as session:
-        dataset = store.record_dataset(
+        dataset = submission.record_dataset(
             session, name="photos", root=str(photographs[0].parent), fingerprint="a", found=8, entries=entries
         )
         empty.run = RECIPE.run_id("a")
         other = RECIPE.model_copy(update={"seed": 1})
         empty.other = other.run_id("a")
-        store.record_run(
+        submission.record_run(
             session, run_id=empty.other, dataset_id=dataset, name=f"other_{NAME}", recipe=other, job_size=8
         )
         store.cancel(session, empty.other)
-        store.record_run(session, run_id=empty.run, dataset_id=dataset, name=NAME, recipe=RECIPE, job_size=8)
+        submission.record_run(session, run_id=empty.run, dataset_id=dataset, name=NAME, recipe=RECIPE, job_size=8)
     store.pin_weights(engine, empty.run, weights_sha256="0" * 64, preprocessing=PREPROCESSING)
     claim = store.claim(engine, jobs(engine, empty.run)[0].id, worker="w", lease=60)
     assert claim

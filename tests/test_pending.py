@@ -7,7 +7,7 @@ from certificates import N0, Labels, certified_run, certifying, do_jobs
 from commands import call
 from sqlalchemy import Engine
 
-from db import store
+from db import submission
 from db.copies import Part
 from db.runs import RunInfo, find_run
 from db.session import reading, writing
@@ -25,7 +25,7 @@ def sure(position: int, level: float, part: Part) -> Labels:
 def grown(engine: Engine, run: RunInfo, n: int) -> RunInfo:
     """The run, with jobs for more copies."""
     with writing(engine) as session:
-        store.record_run(
+        submission.record_run(
             session, run_id=run.id, dataset_id=run.dataset_id, name=run.name, recipe=run.recipe, job_size=1, copies=N0 + n
         )  # fmt: skip
     return read(engine, run)

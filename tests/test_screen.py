@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rows import failed, jobs, predicted
 from sqlalchemy import Engine
 
-from db import store
+from db import store, submission
 from db.axis import NOISE
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
@@ -53,10 +53,10 @@ def fill(engine: Engine, name: str, recipe: Recipe, labels: list[int | None]) ->
     fingerprint = str(labels)
     run_id = recipe.run_id(fingerprint)
     with writing(engine) as session:
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name="photographs " + "y" * 70, root="/p", fingerprint=fingerprint, found=6, entries=entries
         )
-        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=6)
+        submission.record_run(session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=6)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
     ids = [image_id for image_id, _ in store.load_work(engine, claim).images]

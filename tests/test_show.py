@@ -17,7 +17,7 @@ from PIL import Image
 from rows import failed, jobs, record
 from sqlalchemy import Engine
 
-from db import store
+from db import store, submission
 from db.axis import Axis
 from db.errors import SmoothvoteError, WrongUse
 from db.migrations import upgrade
@@ -72,11 +72,11 @@ def engine(settings: Settings, folder: Path, classifier: Classifier) -> Iterator
     paths = ["a/dog.jpg", "b/dog.jpg", ODD, "broken.jpg", "pending.jpg", "c/ending.jpg"]
     entries = [Entry(path=path, label=207, bytes=_size(folder / path)) for path in paths]
     with writing(engine) as session:
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name="images", root=str(folder), fingerprint="f", found=len(entries), entries=entries
         )
         run_id = RECIPE.run_id("f")
-        store.record_run(session, run_id=run_id, dataset_id=dataset_id, name="a run", recipe=RECIPE, job_size=4)
+        submission.record_run(session, run_id=run_id, dataset_id=dataset_id, name="a run", recipe=RECIPE, job_size=4)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
     store.pin_weights(engine, run_id, weights_sha256="0" * 64, preprocessing=classifier.preprocessing)

@@ -8,7 +8,7 @@ import pytest
 from rows import LEVELS, PREPROCESSING, RECIPE, claimed, count, failed, finish_all, image_ids, jobs, predicted, record
 from sqlalchemy import Engine, select
 
-from db import store
+from db import store, submission
 from db.due import split_spent
 from db.errors import Refusal
 from db.recipe import make_recipe
@@ -45,7 +45,7 @@ def test_two_producers_that_submit_at_once_record_one_run(engine: Engine) -> Non
 def test_a_dataset_that_moved_is_read_at_its_new_root(engine: Engine) -> None:
     run_id = record(engine, [0])
     with writing(engine) as session:
-        store.record_dataset(session, name="images", root="/elsewhere", fingerprint="f" * 64, found=1, entries=[])
+        submission.record_dataset(session, name="images", root="/elsewhere", fingerprint="f" * 64, found=1, entries=[])
     claim = claimed(engine, jobs(engine, run_id)[0].id)
     assert store.load_work(engine, claim).root == "/elsewhere"
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from starlette.testclient import TestClient
 from website import client, get, ids, one_kind
 
-from db import store
+from db import store, submission
 from db.found import Failed
 from db.migrations import upgrade
 from db.session import open_engine, writing
@@ -24,11 +24,11 @@ def test_text_from_outside_is_escaped(engine: Engine, served: TestClient) -> Non
     recipe = RECIPE.model_copy(update={"classes": (HOSTILE, '"><img src=x onerror=alert(1)>')})
     entries = [Entry(path=f"{HOSTILE}/{number}.jpg", label=0, bytes=1) for number in range(2)]
     with writing(engine) as session:
-        dataset_id = store.record_dataset(
+        dataset_id = submission.record_dataset(
             session, name=HOSTILE, root=HOSTILE, fingerprint="f", found=2, entries=entries
         )
-        store.record_run(session, run_id="a" * 16, dataset_id=dataset_id, name=HOSTILE, recipe=recipe, job_size=1)
-        store.record_run(session, run_id="b" * 16, dataset_id=dataset_id, name=HOSTILE, recipe=recipe, job_size=2)
+        submission.record_run(session, run_id="a" * 16, dataset_id=dataset_id, name=HOSTILE, recipe=recipe, job_size=1)
+        submission.record_run(session, run_id="b" * 16, dataset_id=dataset_id, name=HOSTILE, recipe=recipe, job_size=2)
     for job, image_id in zip(jobs(engine, "a" * 16), ids(engine), strict=True):
         claim = store.claim(engine, job.id, worker=HOSTILE, lease=60)
         assert claim

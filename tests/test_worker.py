@@ -11,7 +11,7 @@ from rows import jobs, take_due
 from sqlalchemy import Engine, select
 
 from cli.flags import recipe_from
-from db import store
+from db import store, submission
 from db.due import release
 from db.errors import Refusal
 from db.recipe import Recipe
@@ -50,12 +50,14 @@ def submit(engine: Engine, tmp_path: Path, recipe: Recipe) -> Callable[..., str]
         for name, colour in COLOURS.items():
             Image.new("RGB", (40, 30), colour).save(tmp_path / "images" / name)
         with writing(engine) as session:
-            dataset_id = store.record_dataset(
+            dataset_id = submission.record_dataset(
                 session, name="colours", root=str(root), fingerprint="f", found=len(names),
                 entries=[Entry(path=name, label=None, bytes=None) for name in names],
             )  # fmt: skip
             run_id = recipe.run_id("f")
-            store.record_run(session, run_id=run_id, dataset_id=dataset_id, name="r", recipe=recipe, job_size=job_size)
+            submission.record_run(
+                session, run_id=run_id, dataset_id=dataset_id, name="r", recipe=recipe, job_size=job_size
+            )
         return run_id
 
     return make
