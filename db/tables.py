@@ -9,6 +9,8 @@
                        +--(0..n)--> failures        one for each (run, image) that could not be used
                        +--(0..n)--> summaries       one for each level of a complete run: its counts
 
+    workers                                         one for each worker process: what it does now
+
 Redis only carries the ids of jobs. If all of Redis is lost, nothing that is here is lost.
 """
 
@@ -33,7 +35,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 #: The newest migration, as a generation and a step of two digits each. `smoothvote db upgrade` brings a database to it.
-REVISION = "0200"
+REVISION = "0201"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -130,14 +132,26 @@ class Run(Base):
     #: When it was submitted last; `latest` is the run with the newest.
     submitted_at: Mapped[datetime] = mapped_column(server_default=now())
     cancelled_at: Mapped[datetime | None]
+    #: Jobs of runs with a higher priority are sent first; runs of the same priority share the workers.
+    priority: Mapped[int] = mapped_column(server_default="0")
+    #: When it was paused; NULL: jobs are sent. Jobs that workers have in hand are finished all the same.
+    paused_at: Mapped[datetime | None]
+
+
+#: Jobs that nobody has, jobs that are on the queue or with a worker, and jobs that are done. Each job is one of these,
+#: and the dispatcher finds each kind by an index, however many there are of the others.
+WAITING = text("done_at IS NULL AND sent_at IS NULL AND leased_until IS NULL")
+OUT = text("done_at IS NULL AND (sent_at IS NOT NULL OR leased_until IS NOT NULL)")
+DONE = text("done_at IS NOT NULL")
 
 
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         UniqueConstraint("run_id", "first", "copies_first"),
-        # The dispatcher asks for open jobs every few seconds: few are open, however many are done.
-        Index("jobs_open", "id", sqlite_where=text("done_at IS NULL"), postgresql_where=text("done_at IS NULL")),
+        Index("jobs_waiting", "run_id", "id", sqlite_where=WAITING, postgresql_where=WAITING),
+        Index("jobs_out", "run_id", sqlite_where=OUT, postgresql_where=OUT),
+        Index("jobs_done", "run_id", "done_at", sqlite_where=DONE, postgresql_where=DONE),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -167,7 +181,8 @@ class Prediction(Base):
     __tablename__ = "predictions"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    #: No foreign key: without an index of its own, it would make the deletion of an image read all predictions.
+    image_id: Mapped[int] = mapped_column(Id, primary_key=True)
     level: Mapped[float] = mapped_column(primary_key=True)
     label_ns: Mapped[int]
     confidence_ns: Mapped[float]
@@ -188,7 +203,7 @@ class Count(Base):
     __tablename__ = "counts"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(Id, primary_key=True)
     level: Mapped[float] = mapped_column(primary_key=True)
     #: Number of the part's first copy (db/copies.py): below the recipe's `selection` it selects, beyond it estimates.
     part: Mapped[int] = mapped_column(primary_key=True)
@@ -200,7 +215,7 @@ class Failure(Base):
     __tablename__ = "failures"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(Id, primary_key=True)
     code: Mapped[str]
     message: Mapped[str]
 
@@ -215,6 +230,36 @@ class Summary(Base):
     #: Version of the counting (db/summaries.py). Counts of another version are not used, but counted again.
     version: Mapped[int]
     tally: Mapped[dict[str, Any]]
+
+
+class Worker(Base):
+    """A worker process, as it said last itself. No foreign keys: a row may outlive its job, and a job its worker."""
+
+    __tablename__ = "workers"
+
+    #: As in jobs.worker.
+    name: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    #: cpu or cuda:N.
+    device: Mapped[str]
+    #: How it runs the model, and which model it has loaded; NULL before its first job.
+    engine: Mapped[str | None]
+    model: Mapped[str | None]
+    #: Of this package.
+    version: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=now())
+    #: When it wrote this row last.
+    seen_at: Mapped[datetime] = mapped_column(server_default=now())
+    #: The job in hand; NULL: it waits for one.
+    job_id: Mapped[int | None] = mapped_column(Id)
+    #: Images done since it started, and seconds in which its device computed.
+    images: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    busy: Mapped[float] = mapped_column(server_default="0")
+    #: Bytes of the device that are in use; NULL where nobody can say.
+    memory: Mapped[int | None] = mapped_column(BigInteger)
+    #: What it does just now: a stage of worker/stopwatch.py.
+    stage: Mapped[str | None]
 
 
 #: Codes of failures that the recipe asked for: such an image counts as skipped, not as failed.

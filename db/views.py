@@ -122,7 +122,8 @@ SELECT r.id AS run_id, r.name AS run_name, d.name AS dataset, d.size AS expected
        r.submitted_at, j.last_done_at,
        r.copies, CAST(r.recipe ->> 'selection' AS INTEGER) AS selection,
        coalesce(r.recipe ->> 'perturbation', 'gaussian') AS perturbation,
-       coalesce(r.recipe ->> 'smoother', 'gaussian') AS smoother
+       coalesce(r.recipe ->> 'smoother', 'gaussian') AS smoother,
+       r.priority, CASE WHEN r.paused_at IS NULL THEN 0 ELSE 1 END AS paused
 FROM runs r JOIN datasets d ON d.id = r.dataset_id
 LEFT JOIN (SELECT run_id, count(*) AS jobs, count(done_at) AS jobs_done, max(done_at) AS last_done_at,
                   sum(CASE WHEN done_at IS NOT NULL

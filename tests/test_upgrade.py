@@ -79,10 +79,10 @@ def test_every_row_is_as_before_under_the_new_names(older: Engine, revision: str
         for table, rows in before.items()
     }
     for run in expected["runs"]:
-        run |= {"axis": run.get("axis"), "copies": 1}
+        run |= {"axis": run.get("axis"), "copies": 1, "priority": 0, "paused_at": None}
     for job in expected["jobs"]:
         job |= {"copies_first": 0, "copies_last": 0}
-    expected["counts"] = []
+    expected |= {"counts": [], "workers": []}
     after = rows_of(older)
     assert {table: sorted(rows, key=repr) for table, rows in expected.items()} == after
     sizes = {"predictions": 86, "failures": 2, "runs": 2, "jobs": 3, "summaries": 2}
@@ -223,14 +223,16 @@ def test_a_dispatcher_of_the_version_before_can_split_no_job(older: Engine) -> N
         connection.execute(split, {"run": RUN})
 
 
-def test_the_index_of_open_jobs_is_of_open_jobs_only_after_the_upgrade(older: Engine) -> None:
+def test_each_index_of_jobs_by_state_is_of_these_only_after_the_upgrade(older: Engine) -> None:
     upgrade(older)
     catalogue = {
-        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'jobs_open'",
-        "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'jobs_open'",
+        "sqlite": "SELECT name, sql FROM sqlite_master WHERE name LIKE 'jobs_%' AND type = 'index'",
+        "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE indexname ~ '^jobs_(waiting|out|done|open)'",
     }
     with older.connect() as connection:
-        assert "done_at IS NULL" in str(connection.execute(text(catalogue[older.dialect.name])).scalar())
+        found = dict(connection.execute(text(catalogue[older.dialect.name])).tuples())
+    assert set(found) == {"jobs_waiting", "jobs_out", "jobs_done"}
+    assert all("WHERE" in sql for sql in found.values())
 
 
 def test_a_worker_of_this_version_waits_once_the_database_is_a_generation_ahead(engine: Engine) -> None:
