@@ -1,20 +1,20 @@
 """What is written while a run is worked on: claims, predictions, counts and failures; and that it was cancelled.
 
-A function that takes an engine is one transaction; one that takes a session is part of its caller's. What a job finds
-(db/found.py) can be imported from here, too.
+A function that takes an engine is one transaction; one that takes a session is part of its caller's.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.errors import Refusal
+from db.errors import Refusal, WrongUse
 from db.found import Counted, Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
-from db.session import check_generation, insert, reading, writing
+from db.session import check_generation, insert, writing
 from db.stopping import stopped
 from db.tables import Count, Dataset, Failure, Image, Job, Prediction, Run, now
 
@@ -29,8 +29,19 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a worker needs to do a job: the images are pairs of an id and an Entry."""
+
+    recipe: Recipe
+    root: str
+    images: list[tuple[int, Entry]]
+    #: Which copies of each image, as in the claim.
+    copies: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A job that a worker has claimed: images ``first`` to ``last`` by position, both included."""
+    """A job that a worker has claimed, and what it needs to do it: images ``first`` to ``last``, both included."""
 
     id: int
     run_id: str
@@ -39,17 +50,26 @@ class Claim:
     #: The first and the last copy of each image, both included; 0 and 0 for a vote.
     copies: tuple[int, int] = (0, 0)
     attempts: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What a worker needs to do a job: the images are pairs of an id and an Entry."""
-
-    recipe: Recipe
+    #: The run's recipe as JSON. The worker makes it a Recipe, because it can refuse a job that it cannot read.
+    recipe: dict[str, Any]
     root: str
+    #: Those of its images that are wanted still, by id.
     images: list[tuple[int, Entry]]
-    #: As in the claim: which copies of each image.
-    copies: tuple[int, int] = (0, 0)
+    #: What the first worker of the run loaded; None if nobody has loaded anything yet.
+    weights_sha256: str | None
+    preprocessing: dict[str, Any] | None
+
+    def work(self) -> Work:
+        """What is to be computed.
+
+        Raises:
+            WrongUse: if this code cannot read the recipe.
+        """
+        return Work(recipe=make_recipe(**self.recipe), root=self.root, images=self.images, copies=self.copies)
+
+    def began_with(self, weights_sha256: str, preprocessing: Preprocessing) -> bool:
+        """Whether the first worker of the run loaded these. If not, pin_weights() says whether they can be used."""
+        return (self.weights_sha256, self.preprocessing) == (weights_sha256, _as_json(preprocessing))
 
 
 # -- runs --------------------------------------------------------------------------------------------------------
@@ -77,6 +97,9 @@ def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | 
 
     The attempt is counted and committed before the worker touches any pixel, so that a crash cannot hide it.
 
+    Images that have a failure are left out: an earlier job, of other copies of them, found that they cannot be used.
+    So are, of a certificate that stops early, the images that have stopped.
+
     Raises:
         Away: if the database was upgraded to another generation while this process ran.
     """
@@ -90,11 +113,25 @@ def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | 
     )
     with writing(engine) as session:
         check_generation(session)
-        row = session.execute(taken).one_or_none()
-    if row is None:
-        return None
-    copies = (row.copies_first, row.copies_last)
-    return Claim(id=job_id, run_id=row.run_id, first=row.first, last=row.last, copies=copies, attempts=row.attempts)
+        job = session.execute(taken).one_or_none()
+        if job is None:
+            return None
+        of_run = (Run.dataset_id, Run.recipe, Run.weights_sha256, Run.preprocessing, Dataset.root)
+        run = session.execute(select(*of_run).join(Dataset).where(Run.id == job.run_id)).one()
+        mine = [Image.dataset_id == run.dataset_id, Image.position.between(job.first, job.last)]
+        left_out = [select(Failure.image_id).where(Failure.run_id == job.run_id)]
+        with suppress(WrongUse):  # the worker is going to refuse a recipe that cannot be read
+            recipe = make_recipe(**run.recipe)
+            if recipe.stopping:
+                left_out.append(select(stopped(job.run_id, recipe, select(Image.id).where(*mine)).c.image_id))
+        images = select(Image.id, Image.path, Image.label, Image.bytes).where(*mine, *map(Image.id.not_in, left_out))
+        rows = session.execute(images.order_by(Image.position)).all()
+    return Claim(
+        id=job_id, run_id=job.run_id, first=job.first, last=job.last, attempts=job.attempts,
+        copies=(job.copies_first, job.copies_last), recipe=run.recipe, root=run.root,
+        images=[(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in rows],
+        weights_sha256=run.weights_sha256, preprocessing=run.preprocessing,
+    )  # fmt: skip
 
 
 def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
@@ -133,28 +170,6 @@ def hand_back(engine: Engine, *, worker: str) -> None:
     back = {"attempts": case((Job.attempts > 0, Job.attempts - 1), else_=0), **UNSENT}
     with writing(engine) as session:
         session.execute(update(Job).where(held).values(back))
-
-
-def load_work(engine: Engine, claim: Claim) -> Work:
-    """Reads the recipe, root and images of a claimed job.
-
-    Images that have a failure are left out: an earlier job, of other copies of them, found that they cannot be used.
-    So are, of a certificate that stops early, the images that have stopped.
-    """
-    with reading(engine) as session:
-        run, root = session.execute(select(Run, Dataset.root).join(Dataset).where(Run.id == claim.run_id)).one()
-        span = Image.position.between(claim.first, claim.last)
-        recipe, mine = make_recipe(**run.recipe), (Image.dataset_id == run.dataset_id, span)
-        left_out = [select(Failure.image_id).where(Failure.run_id == claim.run_id)]
-        if recipe.stopping:
-            left_out.append(select(stopped(run.id, recipe, select(Image.id).where(*mine)).c.image_id))
-        images = session.execute(
-            select(Image.id, Image.path, Image.label, Image.bytes)
-            .where(*mine, *map(Image.id.not_in, left_out))
-            .order_by(Image.position)
-        )
-        entries = [(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in images]
-        return Work(recipe=recipe, root=root, images=entries, copies=claim.copies)
 
 
 def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessing: Preprocessing) -> None:

@@ -34,7 +34,7 @@ def record_photos(engine: Engine) -> str:
         submission.record_run(session, run_id=RUN, dataset_id=dataset_id, name="photos", recipe=recipe, job_size=32)
     claim = store.claim(engine, jobs(engine, RUN)[0].id, worker="w", lease=60)
     assert claim
-    ids = {entry.path: image_id for image_id, entry in store.load_work(engine, claim).images}
+    ids = {entry.path: image_id for image_id, entry in claim.images}
     found = [
         Predicted(
             image_id=ids[row["path"]],

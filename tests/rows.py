@@ -85,7 +85,7 @@ def count(engine: Engine, table: type[Base]) -> int:
 
 
 def image_ids(engine: Engine, claim: Claim) -> list[int]:
-    return [image_id for image_id, _ in store.load_work(engine, claim).images]
+    return [image_id for image_id, _ in claim.images]
 
 
 def all_image_ids(session: Session) -> list[int]:

@@ -28,7 +28,7 @@ def by_hand(engine: Engine) -> str:
     run_id = record(engine, [1, 1, 1, 2, None, 1], job_size=10)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     calm = [(1, 1, 1, 1), (1, 9, 1, 1), (1, 8, 9, None), (9, 9, 2, 9), (5, 5, 5, 5)]
     noisy = [(1, 1, 9, 1), (7, 1, 1, 1), (7, 8, 9, None), (2, 7, 7, 7), (7, 8, 9, None)]
     rows = [

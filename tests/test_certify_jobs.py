@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image as Picture
 from rows import take_due
 from sqlalchemy import Engine, select
 
@@ -16,8 +16,8 @@ from db.recipe import Recipe
 from db.runs import find_run, progress
 from db.session import reading, writing
 from db.settings import Settings
-from db.store import Claim, Entry, Work
-from db.tables import Count, Failure
+from db.store import Entry, Work
+from db.tables import Count, Failure, Image
 from worker.compute import Compute
 from worker.stopwatch import Stopwatch
 from worker.worker import Worker
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     for name in NAMES:
         values = (torch.rand(30, 40, 3) * 255).byte().numpy()
-        Image.fromarray(values).save(folder / name)
+        Picture.fromarray(values).save(folder / name)
     (folder / "broken.png").write_bytes(b"no picture")
     torch.save(models.squeezenet1_1(weights=None, num_classes=3).state_dict(), folder / "model.pth")
     (folder / "classes.txt").write_text("red\ngreen\nblue\n")
@@ -124,7 +124,7 @@ def by_label(counts: Mapping[tuple[int, float, int, int], int]) -> Counter[tuple
 
 
 def test_more_copies_later_are_the_only_ones_computed_and_add_up_to_a_run_from_nothing(
-    engine: Engine, worker: Worker, submit: Callable[[int], str], recipe: Recipe
+    engine: Engine, worker: Worker, submit: Callable[[int], str], recipe: Recipe, folder: Path
 ) -> None:
     run_id = submit(30)
     work(engine, worker)
@@ -137,8 +137,11 @@ def test_more_copies_later_are_the_only_ones_computed_and_add_up_to_a_run_from_n
     more = 3 * 2 * 120
     assert more <= views_asked(worker) - asked < 1.05 * more
 
-    claim = Claim(id=0, run_id=run_id, first=0, last=len(NAMES) - 1, copies=(0, N0 + 149), attempts=1)
-    found = worker.compute.found(store.load_work(engine, claim), Stopwatch())
+    with reading(engine) as session:
+        usable = session.scalars(select(Image).where(Image.path != "broken.png").order_by(Image.position)).all()
+    images = [(image.id, Entry(path=image.path, label=None, bytes=None)) for image in usable]
+    from_nothing = Work(recipe=recipe, root=str(folder), images=images, copies=(0, N0 + 149))
+    found = worker.compute.found(from_nothing, Stopwatch())
     rows = [row for some in found for row in some.counted]
     assert by_label(after) == by_label({(row.image_id, row.level, row.part, row.label): row.n for row in rows})
 

@@ -41,7 +41,7 @@ def fill(engine: Engine, run_id: str, levels: dict[float, Sequence[Views]], brok
     """Does the only job of a run: what the views and the vote said, image by image at each level."""
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     rows = [
         predicted(ids[number], sigma, *views)
         for sigma, found in levels.items()

@@ -44,7 +44,7 @@ def test_a_job_says_which_copies_of_its_images_it_is_for(engine: Engine) -> None
     run_id = certificate(engine, 3, n=190)
     assert spans(engine, run_id) == [(0, 1, 0, 199), (2, 2, 0, 199)]
     claim = claimed(engine, jobs(engine, run_id)[1].id)
-    work = store.load_work(engine, claim)
+    work = claim.work()
     assert claim.copies == work.copies == (0, 199)
     assert work.recipe == CERTIFICATE
     assert [entry.path for _, entry in work.images] == ["2.jpg"]

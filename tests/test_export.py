@@ -63,7 +63,7 @@ def record_by_hand(engine: Engine) -> str:
 def finish(engine: Engine, job_id: int) -> None:
     claim = store.claim(engine, job_id, worker="w", lease=60)
     assert claim
-    images = store.load_work(engine, claim).images
+    images = claim.images
     found, broken = [], []
     for number, (image_id, _) in enumerate(images, claim.first):
         _, *levels = BY_HAND[number]

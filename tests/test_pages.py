@@ -128,7 +128,7 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
     store.pin_weights(engine, empty.run, weights_sha256="0" * 64, preprocessing=PREPROCESSING)
     claim = store.claim(engine, jobs(engine, empty.run)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     found = [predicted(ids[number], level, *views) for level in LEVELS for number, views in enumerate(VIEWS)]
     store.finish(engine, claim, found, [failed(ids[7])])
     seeds = (certifying(seed=seed) for seed in (0, 1))
@@ -306,7 +306,7 @@ def test_the_page_follows_the_progress_of_a_run(site: Site, page: Page) -> None:
 def _do(engine: Engine, run_id: str, job: int) -> None:
     claim = store.claim(engine, jobs(engine, run_id)[job].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     assert store.finish(engine, claim, [predicted(image, level, 1, 1, 1, 1) for image in ids for level in LEVELS], [])
 
 

@@ -42,7 +42,7 @@ def run_id(engine: Engine) -> str:
     run_id = record(engine, LABELS, job_size=7)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     rows = [
         predicted(ids[n], sigma, *views)
         for sigma, level in zip(LEVELS, (CALM, NOISY), strict=True)
@@ -80,7 +80,7 @@ def test_overall_accuracy_is_accuracy_of_the_accepted_times_coverage_where_all_a
     run_id = record(engine, [1, 1, 1, 1, 1])
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     votes = [1, 1, None, 2]
     store.finish(engine, claim, [predicted(i, 0.0, 1, 1, 1, vote) for i, vote in zip(ids, votes, strict=True)], [])
     with reading(engine) as session:
@@ -95,7 +95,7 @@ def test_a_run_half_way_says_what_is_pending(engine: Engine) -> None:
     run_id = record(engine, [1] * 10, job_size=4)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     store.finish(engine, claim, [predicted(i, sigma, 1, 1, 1, 1) for i in ids for sigma in LEVELS], [])
     with reading(engine) as session:
         half = report(session, find_run(session, run_id))

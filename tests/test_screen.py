@@ -59,7 +59,7 @@ def fill(engine: Engine, name: str, recipe: Recipe, labels: list[int | None]) ->
         submission.record_run(session, run_id=run_id, dataset_id=dataset_id, name=name, recipe=recipe, job_size=6)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     views = [(1, 1, 1, 1), (207, 8, 8, 8), (212, 213, 214, None), (2, 2, 3, 2), (999, 1, 1, 1)]
     rows = [predicted(ids[n], level, *found) for level in recipe.levels for n, found in enumerate(views)]
     assert store.finish(engine, claim, rows, [failed(ids[5])])

@@ -80,7 +80,7 @@ def engine(settings: Settings, folder: Path, classifier: Classifier) -> Iterator
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
     store.pin_weights(engine, run_id, weights_sha256="0" * 64, preprocessing=classifier.preprocessing)
-    images = store.load_work(engine, claim).images
+    images = claim.images
     sources = [(image_id, partial(_pixels, folder, entry, settings)) for image_id, entry in images[:3]]
     rows = [row for found in predict(sources, RECIPE, classifier) for row in found.predicted]
     assert store.finish(engine, claim, rows, [failed(images[3][0], "truncated")])

@@ -48,7 +48,7 @@ def by_hand(engine: Engine) -> str:
     run_id = record(engine, [1, 1, 1, 2, None, 1, 1, 1], job_size=7)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     views = [(1, 1, 1, 1), (7, 1, 1, 1), (1, 8, 9, None), (1, 9, 9, 9), (5, 5, 6, 5)]
     rows = [predicted(ids[n], level, *found) for level in LEVELS for n, found in enumerate(views)]
     assert store.finish(engine, claim, rows, [failed(ids[5], "grayscale"), failed(ids[6])])
@@ -89,7 +89,7 @@ def test_without_labels_there_are_rejects_and_no_accuracies(engine: Engine) -> N
     run_id = record(engine, [None])
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    image_id = store.load_work(engine, claim).images[0][0]
+    image_id = claim.images[0][0]
     assert store.finish(engine, claim, [predicted(image_id, level, 1, 2, 3, None) for level in LEVELS], [])
     row = query(engine, "SELECT acc_ns, acc_maj, acc_maj_overall, saved, lost, reject_rate FROM levels")[0]
     assert list(row.values()) == [None, None, None, None, None, 1]

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rows import LEVELS, PREPROCESSING, RECIPE, claimed, count, failed, finish_all, image_ids, jobs, predicted, record
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from db import store, submission
 from db.due import split_spent
-from db.errors import Refusal
+from db.errors import Refusal, WrongUse
 from db.recipe import make_recipe
 from db.session import reading, writing
+from db.store import Entry
 from db.tables import Dataset, Failure, Image, Job, Prediction, Run
 
 # -- submit --------------------------------------------------------------------------------------------------------
@@ -47,7 +48,7 @@ def test_a_dataset_that_moved_is_read_at_its_new_root(engine: Engine) -> None:
     with writing(engine) as session:
         submission.record_dataset(session, name="images", root="/elsewhere", fingerprint="f" * 64, found=1, entries=[])
     claim = claimed(engine, jobs(engine, run_id)[0].id)
-    assert store.load_work(engine, claim).root == "/elsewhere"
+    assert claim.root == "/elsewhere"
 
 
 def test_forget_deletes_a_run_without_results_and_no_other(engine: Engine) -> None:
@@ -58,6 +59,43 @@ def test_forget_deletes_a_run_without_results_and_no_other(engine: Engine) -> No
         store.forget(session, begun)
         store.forget(session, fresh)
     assert [count(engine, table) for table in (Run, Job, Prediction)] == [1, 1, 8]
+
+
+# -- claims --------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_holds_all_that_its_worker_needs(engine: Engine) -> None:
+    run_id = record(engine, [0, None, 2, 3, 4], job_size=3)
+    claim = claimed(engine, jobs(engine, run_id)[0].id)
+    work = claim.work()
+    assert (work.recipe, work.root, work.copies) == (RECIPE, "/images", (0, 0))
+    assert [entry for _, entry in work.images] == [
+        Entry(path="0.jpg", label=0, bytes=100),
+        Entry(path="1.jpg", label=None, bytes=100),
+        Entry(path="2.jpg", label=2, bytes=100),
+    ]
+
+
+def test_a_claim_knows_what_the_runs_first_worker_loaded(engine: Engine) -> None:
+    run_id = record(engine, [0] * 8)
+    first, second = (job.id for job in jobs(engine, run_id))
+    assert not claimed(engine, first).began_with("a" * 64, PREPROCESSING)
+    store.pin_weights(engine, run_id, weights_sha256="a" * 64, preprocessing=PREPROCESSING)
+    claim = claimed(engine, second)
+    assert claim.began_with("a" * 64, PREPROCESSING)
+    assert not claim.began_with("b" * 64, PREPROCESSING)
+    assert not claim.began_with("a" * 64, PREPROCESSING._replace(crop=192))
+
+
+def test_a_job_whose_recipe_this_code_cannot_read_is_claimed_and_can_be_refused(engine: Engine) -> None:
+    run_id = record(engine, [0])
+    with writing(engine) as session:
+        session.execute(update(Run).values(recipe={"model": "efficientnet_lite0", "of_a_later_version": 1}))
+    claim = claimed(engine, jobs(engine, run_id)[0].id)
+    with pytest.raises(WrongUse, match="--of-a-later-version"):
+        claim.work()
+    store.refuse(engine, claim, worker="w", note="cannot read it", after=60)
+    assert jobs(engine, run_id)[0].attempts == 0
 
 
 # -- results -------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def test_two_runs_are_compared_image_by_image(engine: Engine, judged: str, serve
     another = record(engine, LABELS, job_size=7, recipe=other(seed=1), name="another")
     claim = store.claim(engine, jobs(engine, another)[0].id, worker="w", lease=60)
     assert claim
-    images = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    images = [image_id for image_id, _ in claim.images]
     rows = [predicted(images[n], 0.0, 1, 1, 1, 1) for n in range(5)]
     assert store.finish(engine, claim, rows, [failed(image_id) for image_id in images[5:]])
     page = get(served, f"/compare?a={judged}&b={another}")

@@ -93,7 +93,7 @@ def measured(
     run_id = record(engine, LABELS, job_size=7, recipe=recipe, name=name, axis=axis, fingerprint=fingerprint)
     claim = store.claim(engine, jobs(engine, run_id)[0].id, worker="w", lease=60)
     assert claim
-    ids = [image_id for image_id, _ in store.load_work(engine, claim).images]
+    ids = [image_id for image_id, _ in claim.images]
     rows = [
         predicted(ids[n], level, *views)
         for level, answers in zip(recipe.levels, (CALM, NOISY), strict=True)

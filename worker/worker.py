@@ -104,16 +104,16 @@ class Worker:
         logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
 
     def _compute(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
-        with watch.on("claim"):
-            work = self._record(lambda: store.load_work(self.engine, claim))
+        work = claim.work()
         all_found = Found([], [], [])
         try:
             alive(LOADING * self.settings.stall)
             with watch.on("load"):
                 pinned = self.compute.pinned(work)
             faulthandler.cancel_dump_traceback_later()  # waiting for the database does not count as a stall
-            with watch.on("claim"):
-                self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
+            if not claim.began_with(*pinned):
+                with watch.on("claim"):
+                    self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
             alive(self.settings.stall)
             # Closed here, while the stall is watched: threads that are still at work may hang as well.
             with closing(self.compute.found(work, watch)) as parts:
