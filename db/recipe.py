@@ -60,6 +60,10 @@ class Preprocessing(NamedTuple):
     mean: Triple
     std: Triple
 
+    def as_json(self) -> dict[str, Any]:
+        """As a run's row stores it."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in self._asdict().items()}
+
 
 class Stopping(NamedTuple):
     """When the images of a certificate stop early (db/stopping.py): all that must be chosen before the first copy."""

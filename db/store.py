@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
+from db.columns import add_rows
 from db.errors import Refusal, WrongUse
 from db.found import Counted, Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
@@ -69,7 +70,7 @@ class Claim:
 
     def began_with(self, weights_sha256: str, preprocessing: Preprocessing) -> bool:
         """Whether the first worker of the run loaded these. If not, pin_weights() says whether they can be used."""
-        return (self.weights_sha256, self.preprocessing) == (weights_sha256, _as_json(preprocessing))
+        return (self.weights_sha256, self.preprocessing) == (weights_sha256, preprocessing.as_json())
 
 
 # -- runs --------------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessi
     Raises:
         Refusal: if the run began with other weights or other preprocessing.
     """
-    mine = {"weights_sha256": weights_sha256, "preprocessing": _as_json(preprocessing)}
+    mine = {"weights_sha256": weights_sha256, "preprocessing": preprocessing.as_json()}
     with writing(engine) as session:
         session.execute(update(Run).where(Run.id == run_id, Run.weights_sha256.is_(None)).values(**mine))
         first = session.execute(select(Run.weights_sha256, Run.preprocessing).where(Run.id == run_id)).one()
@@ -207,10 +208,12 @@ def finish(
     with writing(engine) as session:
         if not _rowcount(session.execute(done.values(done_at=now(), leased_until=None, note=None))):
             return False
-        for table, rows in ((Prediction, predicted), (Failure, failed), (Count, counted)):
+        for table, rows in ((Prediction, predicted), (Count, counted)):
             if rows:
-                found = [{"run_id": claim.run_id, **vars(row)} for row in rows]
-                session.execute(insert(session, table).on_conflict_do_nothing(), found)
+                add_rows(session.connection(), table, claim.run_id, rows)
+        if failed:
+            why = [{"run_id": claim.run_id, **vars(row)} for row in failed]
+            session.execute(insert(session, Failure).on_conflict_do_nothing(), why)
     return True
 
 
@@ -221,7 +224,3 @@ def _held_by(worker: str) -> ColumnElement[bool]:
 
 def _rowcount(result: Any) -> int:
     return int(result.rowcount)
-
-
-def _as_json(preprocessing: Preprocessing) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing._asdict().items()}
