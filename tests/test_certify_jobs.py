@@ -11,7 +11,7 @@ from rows import take_due
 from sqlalchemy import Engine, select
 
 from cli.flags import recipe_from
-from db import store, submission
+from db import submission
 from db.recipe import Recipe
 from db.runs import find_run, progress
 from db.session import reading, writing
