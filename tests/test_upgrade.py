@@ -230,7 +230,7 @@ def test_each_index_of_jobs_by_state_is_of_these_only_after_the_upgrade(older: E
         "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE indexname ~ '^jobs_(waiting|out|done|open)'",
     }
     with older.connect() as connection:
-        found = dict(connection.execute(text(catalogue[older.dialect.name])).tuples())
+        found = {row[0]: row[1] for row in connection.execute(text(catalogue[older.dialect.name]))}
     assert set(found) == {"jobs_waiting", "jobs_out", "jobs_done"}
     assert all("WHERE" in sql for sql in found.values())
 
