@@ -1,6 +1,5 @@
 """The commands that work through the queue: submit a run, watch it, and dispatch the jobs of all runs."""
 
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -110,13 +109,16 @@ def watch(run: str) -> None:
 @click.command()
 def dispatch() -> None:
     """Send the due jobs of all runs to the queue, until stopped. Two of these at once do no harm."""
-    import logging
-
+    from db.logs import log_to_stderr
+    from db.monitor import monitor
     from db.session import connect
     from db.settings import load_settings
     from producer.broker import Broker
     from producer.dispatch import dispatch_for_ever
+    from producer.metrics import DispatcherMetrics, why_not_ready
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     settings = load_settings()
-    dispatch_for_ever(connect(settings), Broker(settings), settings)
+    log_to_stderr(settings.log_format, text="%(asctime)s %(message)s")
+    engine, broker = connect(settings), Broker(settings)
+    with monitor(settings, DispatcherMetrics(engine), lambda: why_not_ready(engine, broker)):
+        dispatch_for_ever(engine, broker, settings)

@@ -63,6 +63,14 @@ class Settings(BaseSettings):
     #: Name of this machine's workers in the record. Unset: the host's name.
     worker_name: str | None = None
 
+    #: How workers and dispatchers log: lines of text, or one JSON object a line.
+    log_format: Literal["text", "json"] = "text"
+    #: Port at which a worker or dispatcher tells Prometheus its metrics, and probes whether it is ready; each further
+    #: process of a worker takes the next port. Unset: none.
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    #: Address at which it listens. By default only this machine reaches it.
+    metrics_host: str = "127.0.0.1"
+
     @field_validator("broker_url")
     @classmethod
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:

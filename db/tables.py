@@ -251,14 +251,12 @@ class Worker(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=now())
     #: When it wrote this row last.
     seen_at: Mapped[datetime] = mapped_column(server_default=now())
-    #: The job in hand; NULL: it waits for one.
-    job_id: Mapped[int | None] = mapped_column(Id)
-    #: Images done since it started, and seconds in which its device computed.
+    #: Images done since it started, and the share of the last minute in which its device was busy.
     images: Mapped[int] = mapped_column(BigInteger, server_default="0")
     busy: Mapped[float] = mapped_column(server_default="0")
-    #: Bytes of the device that are in use; NULL where nobody can say.
+    #: Bytes of the device that it holds; NULL where nobody can say.
     memory: Mapped[int | None] = mapped_column(BigInteger)
-    #: What it does just now: a stage of worker/stopwatch.py.
+    #: What it does just now: idle, loading, working. Which jobs it has in hand, `jobs` says.
     stage: Mapped[str | None]
 
 

@@ -86,7 +86,7 @@ def test_code_of_the_step_before_goes_on_beside_this_one(engine: Engine) -> None
         assert connection.execute(kept, {"run": run_id}).one() == (0, None)
         minimal = "INSERT INTO workers (name, host, pid, device, version) VALUES ('w', 'h', 1, 'cpu', '0')"
         connection.execute(text(minimal))
-        told = text("SELECT images, busy, job_id FROM workers WHERE started_at = seen_at")
+        told = text("SELECT images, busy, memory FROM workers WHERE started_at = seen_at")
         assert connection.execute(told).one() == (0, 0, None)
 
 

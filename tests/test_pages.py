@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from at_work import heartbeat
 from certificates import certifying, example
 from commands import command, environment
 from page_checks import ASTRAY, BACKGROUND, BROKEN, FOCUS, STRUCTURE, TOO_FAINT
@@ -21,6 +22,7 @@ from db.migrations import upgrade
 from db.session import open_engine, writing
 from db.settings import Settings
 from db.store import Entry
+from db.workers import beat
 
 expect.set_options(timeout=30_000)  # the server imports torch for the first view
 
@@ -134,6 +136,7 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
     seeds = (certifying(seed=seed) for seed in (0, 1))
     first, second = (example(engine, recipe=recipe, name=f"certified_{NAME}").id for recipe in seeds)
     empty.certified = first, second
+    beat(engine, heartbeat(f"box:1-{NAME}", device="cuda:0", engine="eager float16", model=f"timm/{NAME}"))
     yield empty
     engine.dispose()
 
@@ -178,7 +181,7 @@ def pages_of(site: Site) -> list[str]:
     compare = ["/compare", f"/compare?a={site.run}", f"/compare?a={site.run}&b={site.other}"]
     first, second = site.certified
     certified = [f"/runs/{first}", f"/compare?a={first}&b={second}"]
-    return ["/", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", *compare, *certified]
+    return ["/", "/workers", run, f"{run}/images", f"{run}/images/1", f"{run}/classes", *compare, *certified]
 
 
 def test_a_record_without_runs_says_how_to_begin(first_sight: str) -> None:
@@ -301,6 +304,17 @@ def test_the_page_follows_the_progress_of_a_run(site: Site, page: Page) -> None:
     _do(site.engine, run_id, 3)
     page.clock.fast_forward(10 * SECOND)  # the page reads a report again only after five times its reading time
     expect(page.locator(".badge")).to_have_text("complete")
+
+
+def test_the_page_of_workers_renews_itself(site: Site, page: Page) -> None:
+    assert site.engine
+    page.clock.install()
+    page.goto("/")
+    page.get_by_role("link", name="Workers").click()
+    expect(page.get_by_role("row", name=f"box:1-{NAME}")).to_contain_text("idle")
+    beat(site.engine, heartbeat("another:2", stage="loading"))
+    page.clock.fast_forward(SECOND)
+    expect(page.get_by_role("row", name="another:2")).to_contain_text("loading")
 
 
 def _do(engine: Engine, run_id: str, job: int) -> None:

@@ -40,6 +40,9 @@ def test_every_setting_has_a_default() -> None:
         "engine": "auto",
         "batch_size": None,
         "worker_name": None,
+        "log_format": "text",
+        "metrics_port": None,
+        "metrics_host": "127.0.0.1",
     }
 
 
@@ -65,6 +68,9 @@ def test_every_setting_has_a_default() -> None:
         ("ENGINE", "eager", "eager"),
         ("BATCH_SIZE", "32", 32),
         ("WORKER_NAME", "ada", "ada"),
+        ("LOG_FORMAT", "json", "json"),
+        ("METRICS_PORT", "9108", 9108),
+        ("METRICS_HOST", "0.0.0.0", "0.0.0.0"),
     ],
 )
 def test_a_variable_sets_its_field_and_no_other(
@@ -109,6 +115,9 @@ def test_variables_of_other_programs_are_not_read(monkeypatch: pytest.MonkeyPatc
         ("ENGINE", "magic"),
         ("BATCH_SIZE", "0"),
         ("BATCH_SIZE", "1.5"),
+        ("LOG_FORMAT", "xml"),
+        ("METRICS_PORT", "0"),
+        ("METRICS_PORT", "65536"),
     ],
 )
 def test_an_error_names_the_variable_and_its_value_in_one_line(

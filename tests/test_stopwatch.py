@@ -2,7 +2,11 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import pytest
+
+import worker.stopwatch
 from worker.stopwatch import Stopwatch
 
 
@@ -30,3 +34,17 @@ def test_a_stage_that_fails_counts_too() -> None:
     except ValueError:
         pass
     assert "model" in watch.seconds
+
+
+def test_the_device_is_busy_while_any_thread_uses_it_and_several_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((1.0, 2.0, 4.0, 5.0, 8.0, 9.0))
+    monkeypatch.setattr(worker.stopwatch, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    whole = Stopwatch()
+    with Stopwatch(whole).on("model"):  # from 1 to 5
+        with Stopwatch(whole).on("attack"):  # from 2 to 4, as in another thread
+            assert whole.is_on("attack")
+        assert not whole.is_on("attack")
+    with Stopwatch(whole).on("decode"):  # from 8 to 9
+        assert whole.busy() == 4
+    assert whole.so_far() == {"attack": 2, "model": 4, "decode": 1}
+    assert whole.busy() == 4

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from db.errors import Away, SmoothvoteError, WrongUse
 from db.outage import passes, reason
 from report.pictures import Pictures
-from web import api, browse, compare, pages, pictures
+from web import api, browse, compare, pages, pictures, workers
 from web.guard import Guard
 from web.record import Record
 from web.render import page
@@ -39,7 +39,7 @@ def make_app(
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.record = record
     app.state.draw = draw and _once(draw)
-    for routes in (pages.routes, browse.routes, compare.routes, pictures.routes, api.routes):
+    for routes in (pages.routes, browse.routes, compare.routes, pictures.routes, workers.routes, api.routes):
         app.include_router(routes)
     app.add_exception_handler(SmoothvoteError, _told)
     app.add_exception_handler(DBAPIError, _away)

@@ -110,12 +110,16 @@ async function follow() {
       const text = await answer.text();
       if (!answer.ok) throw new Error(JSON.parse(text).error);
       const found = JSON.parse(text);
-      const runs = found.runs || [found];
-      moveBars(runs);
-      const done = runs.reduce((sum, run) => sum + run.done, 0);
-      first ||= { done, at: performance.now() };
-      const rate = (done - first.done) / ((performance.now() - first.at) / 1000);
-      said.textContent = rate > 0 ? `${rate.toPrecision(2)} images/s` : "waiting for workers";
+      if (found.workers) {
+        said.textContent = "";
+      } else {
+        const runs = found.runs || [found];
+        moveBars(runs);
+        const done = runs.reduce((sum, run) => sum + run.done, 0);
+        first ||= { done, at: performance.now() };
+        const rate = (done - first.done) / ((performance.now() - first.at) / 1000);
+        said.textContent = rate > 0 ? `${rate.toPrecision(2)} images/s` : "waiting for workers";
+      }
       const began = performance.now();
       if (text !== seen && began >= nextRenewal && !busy()) {
         await renew();

@@ -12,7 +12,7 @@ without writing the table anew: it keeps them.
 import sqlalchemy as sa
 from alembic import op
 
-from db.tables import Id, Utc, now
+from db.tables import Utc, now
 
 revision = "0201"
 down_revision = "0200"
@@ -50,7 +50,6 @@ def create_workers() -> None:
         sa.Column("version", sa.String, nullable=False),
         sa.Column("started_at", Utc, nullable=False, server_default=now()),
         sa.Column("seen_at", Utc, nullable=False, server_default=now()),
-        sa.Column("job_id", Id),
         sa.Column("images", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("busy", sa.Double, nullable=False, server_default="0"),
         sa.Column("memory", sa.BigInteger),
