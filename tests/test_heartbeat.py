@@ -15,6 +15,7 @@ from db.settings import Settings
 from db.workers import WorkerSeen, read_workers
 from worker.activity import Activity
 from worker.heartbeat import Heart
+from worker.ready import why_not_ready
 
 
 def seen(engine: Engine) -> list[WorkerSeen]:
@@ -68,3 +69,18 @@ def test_the_share_of_busy_time_is_of_the_last_minute(monkeypatch: pytest.Monkey
     monkeypatch.setattr(activity.watch, "busy", lambda: next(busy))
     # At the start; then 5 of 10 s and 35 of 40; then those since the last look that is a minute old or more.
     assert [activity.busy_share() for _ in range(6)] == [0, 5 / 10, 35 / 40, 60 / 60, 0, 30 / 60]
+
+
+def test_a_process_is_ready_once_database_and_queue_answer_and_no_model_is_loaded(
+    redis_url: str, tmp_path: Path
+) -> None:
+    settings, activity = Settings(broker_url=redis_url), Activity()
+    assert "waits for the database" in (why_not_ready(settings, activity) or "")
+    activity.beat_at = time.monotonic()
+    assert why_not_ready(settings, activity) is None
+    with activity.job(7), activity.watch.on("load"):
+        assert why_not_ready(settings, activity) == "it loads a model"
+    nowhere = Settings(broker_url=f"redis+socket://{tmp_path}/none.sock")
+    assert "cannot reach the queue" in (why_not_ready(nowhere, activity) or "")
+    activity.beat_at -= 40
+    assert "the database has taken no heartbeat for 4" in (why_not_ready(settings, activity) or "")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from db.settings import Settings
 from producer.broker import Broker
 from producer.metrics import DispatcherMetrics, why_not_ready
 from worker.activity import Activity
-from worker.heartbeat import Heart
 from worker.metrics import WorkerMetrics
 
 PAGE = DOCS / "reference" / "metrics.md"
@@ -89,6 +89,7 @@ def activity() -> Activity:
     """Two jobs of three images were stored, one of which failed, one was refused, and one is in hand."""
     activity = Activity()
     activity.engine, activity.model = "eager float32", "timm/x"
+    activity.beat_at = time.monotonic()
     activity.ended("stored", images=3)
     activity.ended("stored", images=3, failed=[failed(1)])
     activity.ended("refused")
@@ -97,9 +98,9 @@ def activity() -> Activity:
     return activity
 
 
-def test_a_worker_tells_what_it_has_done_since_it_started(engine: Engine, activity: Activity) -> None:
+def test_a_worker_tells_what_it_has_done_since_it_started(activity: Activity) -> None:
     with activity.job(7):
-        found = scraped(WorkerMetrics(Heart(engine, "box:1", activity), activity))
+        found = scraped(WorkerMetrics("box:1", activity))
     ends = {"stored": 2, "refused": 1, "late": 0, "failed": 0, "dropped": 0}
     assert {end: found[f'smoothvote_worker_jobs_total{{end="{end}"}}'] for end in ends} == ends
     assert found["smoothvote_worker_images_total"] == 6
@@ -132,7 +133,7 @@ def test_every_metric_is_in_the_reference_and_every_metric_of_the_dashboard_exis
 ) -> None:
     at_work(engine)
     exposed = names(scraped(DispatcherMetrics(engine)))
-    exposed |= names(scraped(WorkerMetrics(Heart(engine, "box:1", activity), activity)))
+    exposed |= names(scraped(WorkerMetrics("box:1", activity)))
     assert set(re.findall(r"^\| `(smoothvote_\w+)", PAGE.read_text(), re.M)) == exposed
     asked = {
         name for query in queries(json.loads(DASHBOARD.read_text())) for name in re.findall(r"smoothvote_\w+", query)

@@ -18,14 +18,13 @@ MINUTE = 60.0
 
 
 class Activity:
-    """Counts of a process's jobs, images and failures, and its stopwatch. Threads share it.
+    """Counts of a process's jobs, images and failures, and its stopwatch. Threads share it."""
 
-    Args:
-        device: of the process: `cpu` or `cuda:N`.
-    """
-
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self) -> None:
+        #: `cpu` or `cuda:N`.
+        self.device = "cpu"
+        #: When the database took the last heartbeat, by time.monotonic; None before the first one.
+        self.beat_at: float | None = None
         #: Adds up the stages of all jobs.
         self.watch = Stopwatch()
         #: How the model runs that was loaded last, and which it is; None before the first one.
@@ -71,6 +70,11 @@ class Activity:
             return "idle"
         return "loading" if self.watch.is_on("load") else "working"
 
+    @property
+    def silent(self) -> float | None:
+        """Seconds since the database took a heartbeat; None before the first one."""
+        return None if self.beat_at is None else time.monotonic() - self.beat_at
+
     def busy_share(self) -> float:
         """The share of the last minute, or of the time since the start if that is shorter, with the device busy."""
         now, busy = time.monotonic(), self.watch.busy()
@@ -80,3 +84,7 @@ class Activity:
                 self._samples.popleft()
             then, before = self._samples[0]
         return min(1.0, (busy - before) / (now - then)) if now > then else 0.0
+
+
+#: What this process does.
+OWN = Activity()

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.outage import passes
-from db.workers import BEAT, GONE_AFTER, Heartbeat, beat, forget_gone
+from db.outage import passes, reason
+from db.workers import BEAT, Heartbeat, beat, forget_gone
 from worker.activity import Activity
 
 logger = logging.getLogger("worker")
@@ -24,14 +24,13 @@ class Heart:
     Args:
         engine: the database.
         name: by which this process claims jobs.
-        activity: what it has done.
+        activity: what it does.
         pause: seconds between two heartbeats.
     """
 
     def __init__(self, engine: Engine, name: str, activity: Activity, *, pause: float = BEAT) -> None:
         self._engine, self._name, self._activity, self._pause = engine, name, activity, pause
         self._over = threading.Event()
-        self._last = time.monotonic()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -43,47 +42,43 @@ class Heart:
         self._over.set()
         self._thread.join()
 
-    @property
-    def silent(self) -> float:
-        """Seconds since the last heartbeat that was written, or since the start."""
-        return time.monotonic() - self._last
-
-    def trouble(self) -> str | None:
-        """Says that the database takes no heartbeats; None: it does."""
-        return f"no heartbeat was written for {self.silent:.0f} s" if self.silent > GONE_AFTER else None
-
     def _beat_on(self) -> None:
-        first = True
+        told = ""
         while True:
             try:
-                if first:
+                if self._activity.beat_at is None:
                     forget_gone(self._engine)
-                beat(self._engine, self.heartbeat())
-                self._last, first = time.monotonic(), False
+                beat(self._engine, heartbeat_of(self._name, self._activity))
+                self._activity.beat_at = time.monotonic()
             except SQLAlchemyError as error:
-                # A job that needs the database meets the same outage, and says so.
-                if not passes(error):
-                    logger.exception("no more heartbeats of this worker")
-                    return
+                # A job that needs the database meets the same outage, and says so; anything else is said here, once.
+                if not passes(error) and told != reason(error):
+                    told = reason(error)
+                    logger.warning("no heartbeat: %s", told)
             if self._over.wait(self._pause):
                 return
 
-    def heartbeat(self) -> Heartbeat:
-        """What the next heartbeat says."""
-        activity = self._activity
-        return Heartbeat(
-            name=self._name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            device=activity.device,
-            engine=activity.engine,
-            model=activity.model,
-            version=version("smoothvote"),
-            stage=activity.stage,
-            images=activity.images,
-            busy=activity.busy_share(),
-            memory=memory_of(activity.device),
-        )
+
+def heartbeat_of(name: str, activity: Activity) -> Heartbeat:
+    """What a process has to say at this moment.
+
+    Args:
+        name: by which it claims jobs.
+        activity: what it does.
+    """
+    return Heartbeat(
+        name=name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        device=activity.device,
+        engine=activity.engine,
+        model=activity.model,
+        version=version("smoothvote"),
+        stage=activity.stage,
+        images=activity.images,
+        busy=activity.busy_share(),
+        memory=memory_of(activity.device),
+    )
 
 
 def memory_of(device: str) -> int | None:

@@ -6,23 +6,24 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from worker.activity import Activity
-from worker.heartbeat import Heart
+from worker.heartbeat import heartbeat_of
 
 
 class WorkerMetrics(Collector):
     """Tells what this process has done since it started. A restarted process begins at 0, as Prometheus expects.
 
     Args:
-        heart: knows what the process runs, and when it last reached the database.
-        activity: what it has done.
+        name: by which the process claims jobs.
+        activity: what it does.
     """
 
-    def __init__(self, heart: Heart, activity: Activity) -> None:
-        self._heart, self._activity = heart, activity
+    def __init__(self, name: str, activity: Activity) -> None:
+        self._name, self._activity = name, activity
 
     def collect(self) -> Iterator[Metric]:
         """Called by Prometheus's client for a scrape: docs/reference/metrics.md has a line for each name."""
-        activity, said = self._activity, self._heart.heartbeat()
+        activity = self._activity
+        said = heartbeat_of(self._name, activity)
         yield InfoMetricFamily(
             "smoothvote_worker",
             "The process and what it runs.",
@@ -52,7 +53,7 @@ class WorkerMetrics(Collector):
             ("device_idle_ratio", "Share of the last minute in which the device was idle.", 1 - said.busy),
             ("device_memory_bytes", "Memory that the process holds: of its GPU, or of the machine.", said.memory),
             ("jobs_in_hand", "Jobs that are claimed and not finished.", len(activity.in_hand)),
-            ("heartbeat_age_seconds", "Seconds since the database took a heartbeat.", self._heart.silent),
+            ("heartbeat_age_seconds", "Seconds since the database took a heartbeat.", activity.silent),
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"smoothvote_worker_{name}", about, value=value)
