@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint lock clean
 
 install: .venv/installed
 
@@ -24,6 +24,16 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+# The exact versions, with hashes, that the images install: those of this environment, which the tests ran with.
+LOCK = $(BIN)/uv pip compile pyproject.toml --constraints .venv/freeze.txt --python-version 3.11 \
+	--python-platform x86_64-unknown-linux-gnu --generate-hashes --no-annotate --no-header --quiet
+
+lock: install
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip freeze --exclude-editable | grep == > .venv/freeze.txt
+	$(LOCK) --extra s3 --extra frames --extra web --output-file deploy/locks/producer.txt
+	$(LOCK) --extra s3 --extra worker --extra embedded --extra openvino --output-file deploy/locks/worker.txt
 
 clean:
 	rm -rf .venv .smoothvote .mypy_cache .pytest_cache .ruff_cache *.egg-info demo.png
