@@ -72,7 +72,10 @@ def test_pods_run_commands_that_exist_with_settings_that_exist() -> None:
     assert pods().keys() == {"migrate", "dispatcher", "worker"}
     for pod in pods().values():
         assert_a_command(pod["containers"][0]["args"])
-    named = {*of_kind("ConfigMap")["smoothvote"]["data"], *re.findall(rf"{PREFIX}\w+", (KUBERNETES / "worker.yaml").read_text())}
+    named = {
+        *of_kind("ConfigMap")["smoothvote"]["data"],
+        *re.findall(rf"{PREFIX}\w+", (KUBERNETES / "worker.yaml").read_text()),
+    }
     assert {name.removeprefix(PREFIX).lower() for name in named} <= set(Settings.model_fields)
 
 
