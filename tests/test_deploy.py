@@ -89,8 +89,11 @@ def test_keda_scales_the_workers_that_there_are_from_none() -> None:
     assert scaled["minReplicaCount"] == 0
     # Whoever sets the number of replicas in the manifest, too, would end KEDA's workers at each `kubectl apply`.
     assert "replicas" not in of_kind("Deployment")["worker"]["spec"]
+    [trigger] = scaled["triggers"]
+    [asked] = re.findall(r"smoothvote_\w+", trigger["metadata"]["query"])
+    assert f"`{asked}`" in (ROOT / "docs" / "reference" / "metrics.md").read_text()
     # All values of a trigger's metadata are text: KEDA refuses numbers.
-    assert all(isinstance(value, str) for trigger in scaled["triggers"] for value in trigger["metadata"].values())
+    assert all(isinstance(value, str) for value in trigger["metadata"].values())
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
@@ -110,7 +113,9 @@ def test_units_run_commands_that_exist(unit: Path, tmp_path: Path) -> None:
 
 
 def test_the_units_settings_exist() -> None:
-    named = re.findall(rf"^{PREFIX}\w+", (DEPLOY / "systemd" / "smoothvote.env").read_text(), re.M)
+    files = [DEPLOY / "systemd" / "smoothvote.env", *UNITS]
+    named = re.findall(rf"^[^#\n]*?({PREFIX}\w+)=", "\n".join(file.read_text() for file in files), re.M)
+    assert len(named) >= len(files)
     assert {name.removeprefix(PREFIX).lower() for name in named} <= set(Settings.model_fields)
 
 
