@@ -14,7 +14,7 @@ Form = Literal["text", "json"]
 #: Beginnings of the names of this package's loggers.
 OURS = ("db", "producer", "worker")
 
-#: What the records of this thread are about: `job`, `run`, `worker`.
+#: What the records of this thread are about: `job` and `run`.
 _ABOUT: ContextVar[dict[str, object]] = ContextVar("about", default={})  # noqa: B039 - never changed in place
 
 
@@ -44,7 +44,14 @@ class JsonLine(logging.Formatter):
 
     Its fields are `time` (UTC), `level`, `message`, `logger`, `process`, what the record is `about`, and for a bug its
     `traceback`.
+
+    Args:
+        always: fields of every record.
     """
+
+    def __init__(self, **always: object) -> None:
+        super().__init__()
+        self._always = always
 
     def format(self, record: logging.LogRecord) -> str:
         """The same first line as in text; a bug's traceback is a field of its own."""
@@ -55,6 +62,7 @@ class JsonLine(logging.Formatter):
             "message": message if is_ours(record) else " ".join(message.split("\n", 1)[0].split()),
             "logger": record.name,
             "process": record.process,
+            **self._always,
             **_ABOUT.get(),
         }
         if record.exc_info and is_ours(record):
@@ -67,15 +75,18 @@ def is_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] in OURS
 
 
-def log_to_stderr(form: Form, *, text: str = "%(asctime)s %(levelname).1s %(message)s") -> None:
+def log_to_stderr(form: Form, *, text: str = "%(asctime)s %(levelname).1s %(message)s", **always: object) -> None:
     """Logs to stderr: this package's records from INFO on, others' warnings and errors.
 
     Args:
         form: text or JSON.
         text: the format of a line of text.
+        always: fields of every JSON object, such as the name of the worker.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if form == "json" else Line(text))
+    handler.setFormatter(JsonLine(**always) if form == "json" else Line(text))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in OURS:
         logging.getLogger(ours).setLevel(logging.INFO)
+    # At each reconnection Celery warns of a default that will change; db/message.py does not use the default.
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)

@@ -23,8 +23,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_a_record_is_one_json_object_with_its_run_job_and_worker(capsys: pytest.CaptureFixture[str]) -> None:
-    log_to_stderr("json")
-    with about(worker="host:1"), about(run="abc", job=7):
+    log_to_stderr("json", worker="host:1")
+    with about(run="abc", job=7):
         logging.getLogger("worker").info("job %d: stored", 7)
     logging.getLogger("worker").warning("later, σ = ½")
     first, second = map(json.loads, lines(capsys))
@@ -35,6 +35,7 @@ def test_a_record_is_one_json_object_with_its_run_job_and_worker(capsys: pytest.
     }  # fmt: skip
     assert second["message"] == "later, σ = ½"
     assert "job" not in second
+    assert second["worker"] == "host:1"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

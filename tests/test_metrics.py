@@ -101,7 +101,7 @@ def activity() -> Activity:
 def test_a_worker_tells_what_it_has_done_since_it_started(activity: Activity) -> None:
     with activity.job(7):
         found = scraped(WorkerMetrics("box:1", activity))
-    ends = {"stored": 2, "refused": 1, "late": 0, "failed": 0, "dropped": 0}
+    ends = {"stored": 2, "refused": 1, "late": 0, "failed": 0, "handed_back": 0}
     assert {end: found[f'smoothvote_worker_jobs_total{{end="{end}"}}'] for end in ends} == ends
     assert found["smoothvote_worker_images_total"] == 6
     assert found['smoothvote_worker_failures_total{code="truncated"}'] == 1

@@ -9,9 +9,9 @@ from threading import Lock
 from db.found import Failed
 from worker.stopwatch import Stopwatch
 
-#: How a job ends for the worker that took it: its results were stored; another worker was first; this machine cannot
-#: do it; it failed with an unforeseen error; it was cancelled or went to another worker half way.
-ENDS = ("stored", "late", "refused", "failed", "dropped")
+#: How a job ends for the worker that claimed it: its results were stored; another worker was first; this machine cannot
+#: do it; it failed with an unforeseen error; it was cancelled, another worker has it, or this process is to stop.
+ENDS = ("stored", "late", "refused", "failed", "handed_back")
 
 #: Seconds over which the share of busy time is told.
 MINUTE = 60.0
