@@ -128,7 +128,7 @@ class Scene:
         if not self.control:
             names[number % IMAGES] += POISON
         dataset = Dataset(
-            name="storm", root="/nowhere", fingerprint=f"{number}", found=IMAGES,
+            name="storm", root="/nowhere", fingerprint=f"{number}", size=IMAGES, found=IMAGES, labelled=0,
             entries=[Entry(path=name, label=None, bytes=None) for name in names],
         )  # fmt: skip
         recipe = make_recipe(model="efficientnet_lite0", levels=LEVELS)

@@ -39,9 +39,9 @@ def find_dataset(
     dataset = read_dataset(images, labels=Labels(recipe), settings=settings, labels_from=labels, limit=limit)
     if dataset.passed_over:
         click.echo(f"passed over {dataset.passed_over} files that are no images by their name", err=True)
-    count = len(dataset.entries)
-    if missing := [entry.path for entry in dataset.entries if entry.bytes is None]:
-        click.echo(f"{len(missing)} of {count} images are not there: {missing[0]} is one", err=True)
+    count = dataset.size
+    if dataset.missing:
+        click.echo(f"{dataset.missing} of {count} images are not there: {dataset.one_missing} is one", err=True)
     if not dataset.labelled:
         found = "radii and abstentions" if recipe.certifies else "reject rates"
         click.echo(
@@ -72,10 +72,10 @@ def describe(
         "id": recipe.run_id(dataset.fingerprint),
         "name": name or default_name(recipe, dataset),
         "root": dataset.root,
-        "images": len(dataset.entries),
+        "images": dataset.size,
         "available": dataset.found,
         "labelled": dataset.labelled,
-        **_work(recipe, len(dataset.entries), job_size, n),
+        **_work(recipe, dataset.size, job_size, n),
         "recipe": recipe.model_dump(mode="json"),
     }
     click.echo(json.dumps(plan, indent=2))
@@ -83,15 +83,13 @@ def describe(
 
 def _work(recipe: "Recipe", images: int, job_size: int | None, n: int | None) -> dict[str, int | None]:
     """How many jobs and views a new run has; of a certificate also how many copies of each image."""
-    from db.copies import count_shares
+    from db.copies import count_jobs
     from producer.submit import JOB_SIZE, copies_of
 
     levels, copies = len(recipe.levels), copies_of(recipe, n)
     if recipe.selection is None:
         return {"jobs": -(-images // (job_size or JOB_SIZE)), "views": images * levels * 3}
     looks = recipe.stopping.looks if recipe.stopping else ()
-    jobs = count_shares(
-        images, selection=recipe.selection, copies=copies, levels=levels, job_size=job_size, looks=looks
-    )
+    jobs = count_jobs(images, selection=recipe.selection, copies=copies, levels=levels, job_size=job_size, looks=looks)
     views = images * levels * copies
     return {"n0": recipe.selection, "n": n, "copies": copies, "jobs": jobs, "views": views}

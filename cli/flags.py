@@ -10,6 +10,7 @@ import click
 
 from db.article import PRESET
 from db.axis import Axis
+from db.bounded import check_text
 from db.errors import WrongUse
 from db.numbers import number
 from db.recipe import DEFAULT_MODEL, DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe, make_recipe
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from worker.perturbations import Perturbation
 
 Command = Callable[..., Any]
+
+#: Bytes in a file of class names, at most; those of ImageNet-21k are 0.6 MB.
+LARGEST_CLASSES = 16 * 2**20
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -193,9 +197,10 @@ def read_classes(file: Path) -> tuple[str, ...]:
     """The class names in a text file, one a line.
 
     Raises:
-        WrongUse: if the file cannot be read, names a class twice, or names fewer than two.
+        WrongUse: if the file cannot be read or is too large, names a class twice, or names fewer than two.
     """
     try:
+        check_text(file, most=LARGEST_CLASSES)
         names = tuple(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8 text"

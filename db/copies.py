@@ -34,15 +34,6 @@ class Part(NamedTuple):
         return self.last - self.first + 1
 
 
-class Share(NamedTuple):
-    """A job's share of a run: images by position, and which copies of each; first and last included."""
-
-    first: int
-    last: int
-    copies_first: int
-    copies_last: int
-
-
 def parts_of(selection: int, first: int, last: int) -> Iterator[Part]:
     """Cuts copies ``first`` to ``last`` of an image into parts. A part never mixes selection and estimation.
 
@@ -70,20 +61,14 @@ def looks(n: int) -> tuple[int, ...]:
     return (*found, n)
 
 
-def shares_of(
-    images: int,
-    *,
-    selection: int,
-    first: int,
-    last: int,
-    levels: int,
-    job_size: int | None,
-    looks: Sequence[int] = (),
-) -> Iterator[Share]:
-    """Cuts copies ``first`` to ``last`` of every image into jobs of whole parts, earlier copies before later ones.
+def steps_of(
+    *, selection: int, first: int, last: int, levels: int, job_size: int | None, looks: Sequence[int] = ()
+) -> Iterator[tuple[Part, int]]:
+    """Cuts copies ``first`` to ``last`` of an image into whole parts for jobs; tells how many images each job has.
+
+    Every image is cut alike: for each part there are as many jobs as all images need, earlier copies before later ones.
 
     Args:
-        images: number of images of the run.
         selection: n0, the number of copies that select the label.
         first: the first copy that is still to be done.
         last: the last one.
@@ -91,26 +76,19 @@ def shares_of(
         job_size: images per job; None: as many as make JOB_VIEWS views.
         looks: numbers of copies that estimate; no job has copies from before and after one of them.
     """
-    for copies, step in _steps(selection, first, last, levels, job_size, looks):
-        for start in range(0, images, step):
-            yield Share(start, min(start + step, images) - 1, *copies)
-
-
-def count_shares(
-    images: int, *, selection: int, copies: int, levels: int, job_size: int | None, looks: Sequence[int] = ()
-) -> int:
-    """How many jobs ``shares_of`` makes for a new run with so many copies of each image, without making them."""
-    steps = _steps(selection, 0, copies - 1, levels, job_size, looks)
-    return sum(-(-images // step) for _, step in steps)
-
-
-def _steps(
-    selection: int, first: int, last: int, levels: int, job_size: int | None, looks: Sequence[int]
-) -> Iterator[tuple[Part, int]]:
-    """The copies that a job has, and how many images it then has at most."""
     parts, ends = parts_of(selection, first, last), {selection + look for look in looks}
     for copies in _groups(parts, most=JOB_VIEWS // levels, ends=ends):
         yield copies, job_size or max(1, JOB_VIEWS // (levels * copies.size))
+
+
+def count_jobs(
+    images: int, *, selection: int, copies: int, levels: int, job_size: int | None, looks: Sequence[int] = ()
+) -> int:
+    """How many jobs a new run with so many images, and copies of each, has."""
+    steps = steps_of(
+        selection=selection, first=0, last=copies - 1, levels=levels, job_size=job_size, looks=looks
+    )  # fmt: skip
+    return sum(-(-images // step) for _, step in steps)
 
 
 def _next_cut(selection: int, copy: int) -> int:

@@ -1,37 +1,66 @@
 """What a submission writes: a dataset with its images, and a run with its jobs."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.axis import NOISE, Axis
-from db.copies import shares_of
+from db.copies import steps_of
 from db.recipe import Recipe
 from db.session import insert
 from db.store import Entry
-from db.tables import Dataset, Image, Job, Run, now
+from db.tables import Dataset, Run, now
 
-#: Jobs that one statement adds: a run of many copies may have millions.
-JOBS_AT_ONCE = 10_000
+#: The columns of an image that a submission knows, and how many images one statement adds to SQLite.
+COLUMNS, IMAGES_AT_ONCE = "dataset_id, position, path, label, bytes", 10_000
+#: Adds jobs of so many images each, for the same copies of all images.
+JOBS = text("""
+INSERT INTO jobs (run_id, first, last, copies_first, copies_last)
+WITH RECURSIVE starts (first) AS (
+    SELECT 0 WHERE :images > 0 UNION ALL SELECT first + :size FROM starts WHERE first + :size < :images
+)
+SELECT :run_id, first, CASE WHEN first + :size < :images THEN first + :size ELSE :images END - 1,
+       :copies_first, :copies_last
+FROM starts ORDER BY first
+""")
 
 
 def record_dataset(
-    session: Session, *, name: str, root: str, fingerprint: str, found: int, entries: Sequence[Entry]
+    session: Session,
+    *,
+    name: str,
+    root: str,
+    fingerprint: str,
+    found: int,
+    entries: Iterable[Entry],
 ) -> int:
     """Records a dataset, unless its fingerprint is known already; returns its id.
 
     A known dataset at another root has moved: from now on workers read it there.
+
+    Args:
+        session: a writing one.
+        name: what the dataset is called.
+        root: the folder or URL at which workers find the images.
+        fingerprint: sha256 over what makes it this dataset.
+        found: how many images there were before --limit.
+        entries: its images, in order. They are iterated over only if the dataset is new.
     """
-    row = {"name": name, "root": root, "fingerprint": fingerprint, "size": len(entries), "found": found}
+    postgresql = session.get_bind().dialect.name == "postgresql"
+    if postgresql:  # another producer may be recording the same dataset: wait for it
+        session.execute(text("SET LOCAL lock_timeout = 0"))
+    row = {"name": name, "root": root, "fingerprint": fingerprint, "size": 0, "found": found}
     added = session.execute(insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id), row).scalar()
     if added is None:
         moved = update(Dataset).where(Dataset.fingerprint == fingerprint).values(root=root).returning(Dataset.id)
         return int(session.execute(moved).scalar_one())
-    images = [{"dataset_id": added, "position": position, **asdict(entry)} for position, entry in enumerate(entries)]
-    session.execute(insert(session, Image), images)
+    rows = ((added, position, one.path, one.label, one.bytes) for position, one in enumerate(entries))
+    size = (_copy_images if postgresql else _insert_images)(session, rows)
+    session.execute(update(Dataset).where(Dataset.id == added).values(size=size))
     return int(added)
 
 
@@ -71,8 +100,7 @@ def record_run(
         session.execute(update(Run).where(Run.id == run_id).values(**again, copies=max(copies, known)))
     images = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
     # A vote is one copy, of no part.
-    cut = shares_of(
-        images,
+    steps = steps_of(
         selection=recipe.selection or 1,
         first=known,
         last=copies - 1,
@@ -80,6 +108,32 @@ def record_run(
         job_size=job_size,
         looks=recipe.stopping.looks if recipe.stopping else (),
     )
-    while some := list(islice(cut, JOBS_AT_ONCE)):
-        session.execute(insert(session, Job), [{"run_id": run_id, **share._asdict()} for share in some])
+    for part, size in steps:
+        of = {"copies_first": part.first, "copies_last": part.last}
+        session.execute(JOBS, {"run_id": run_id, "images": images, "size": size, **of})
     return new
+
+
+def _copy_images(session: Session, rows: Iterable[tuple[object, ...]]) -> int:
+    """Adds images to PostgreSQL, and returns how many."""
+    import psycopg  # here, because SQLite needs none of it
+
+    copy = f"COPY images ({COLUMNS}) FROM STDIN"
+    try:
+        cursor: Any = session.connection().connection.cursor()
+        with cursor:
+            with cursor.copy(copy) as opened:
+                for row in rows:
+                    opened.write_row(row)
+            return int(cursor.rowcount)
+    except psycopg.Error as error:  # as SQLAlchemy raises it of a statement
+        raise OperationalError(copy, None, error) from error
+
+
+def _insert_images(session: Session, rows: Iterator[tuple[object, ...]]) -> int:
+    """Adds images to SQLite, and returns how many."""
+    count, statement = 0, f"INSERT INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+    while some := list(islice(rows, IMAGES_AT_ONCE)):
+        session.connection().exec_driver_sql(statement, some)
+        count += len(some)
+    return count

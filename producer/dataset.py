@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
 from db.errors import WrongUse
 from db.settings import Settings
@@ -12,10 +13,42 @@ from db.store import Entry
 from producer.labels import Labels
 from producer.manifest import HEADER, read_manifest
 from producer.place import Place, Unreadable
+from producer.progress import counted
+from producer.rows import Rows
 from producer.sources import SOURCES, Contents, Found, source_of
 
 #: `--labels none`: no label is read, whatever the names of folders and files or a manifest say.
 NO_LABELS = "none"
+#: Images whose labels are looked up at once.
+LOOKED_UP = 1000
+
+
+class Listed(NamedTuple):
+    """An image of a dataset, with all that makes its fingerprint, in this order."""
+
+    path: str
+    size: int | None
+    version: str | None
+    label: int | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """So many of some images, spread evenly over them. They can be iterated over again and again."""
+
+    images: Rows[Listed]
+    count: int
+
+    def __iter__(self) -> Iterator[Entry]:
+        """As the record has them."""
+        return (Entry(path=one.path, label=one.label, bytes=one.size) for one in self.chosen())
+
+    def chosen(self) -> Iterator[Listed]:
+        """As the source found them. Of ``found`` images the n-th that is chosen is number n * found // count."""
+        found, count = len(self.images), self.count
+        for number, image in enumerate(self.images):
+            if -(-number * count // found) * found // count == number:
+                yield image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +58,19 @@ class Dataset:
     name: str
     #: The folder or URL at which workers find the images; relative to SMOOTHVOTE_IMAGE_ROOT where that is set.
     root: str
-    entries: list[Entry]
-    #: How many images there were before the limit.
+    #: The images, in order; they wait on disk, and can be iterated over again and again.
+    entries: Iterable[Entry] = field(compare=False)
+    #: How many images there are, and how many there were before the limit.
+    size: int
     found: int
+    #: How many images have a label, and how many files are not there, with the path of one.
+    labelled: int
+    missing: int = 0
+    one_missing: str | None = None
     #: sha256 over the path, size, version and label of every image. A changed image or label gives another dataset.
     fingerprint: str
     #: How many files were passed over because their names are not those of images.
     passed_over: int = 0
-
-    @property
-    def labelled(self) -> int:
-        """How many images have a label."""
-        return sum(entry.label is not None for entry in self.entries)
 
 
 def read_dataset(
@@ -57,14 +91,12 @@ def read_dataset(
     place = Place.of(location, settings)
     try:
         contents = source_of(place).read(place, None if labels_from else labels, settings)
-        contents.images = list(contents.images)
+        if labels_from and labels_from != NO_LABELS:
+            contents.images = _relabelled(contents.images, labels_from, labels, settings)
+        return make_dataset(contents, limit=limit)
     except Unreadable as error:
         known = ", ".join(source.looks_like for source in SOURCES.values())
         raise WrongUse(f"{error}; name {known}, or a URL of these") from None
-    if labels_from and labels_from != NO_LABELS:
-        label_of = _labels_of_file(labels_from, [file.path for file, _ in contents.images], labels, settings)
-        contents.images = [Found(file, label_of(file.path)) for file, _ in contents.images]
-    return make_dataset(contents, limit=limit)
 
 
 def make_dataset(contents: Contents, *, limit: int | None = None) -> Dataset:
@@ -77,42 +109,42 @@ def make_dataset(contents: Contents, *, limit: int | None = None) -> Dataset:
     Raises:
         WrongUse: if the label of an image is not a class of the model.
     """
-    images = list(contents.images)
-    found = len(images)
-    count = min(limit or found, found)
-    images = [images[number * found // count] for number in range(count)]
-    entries = [Entry(path=file.path, label=label, bytes=file.size) for file, label in images]
+    images: Rows[Listed] = Rows(Listed, counted((Listed(*file, label) for file, label in contents.images), "read"))
+    entries = Spread(images, min(limit or len(images), len(images)))
+    digest, labelled, missing, one_missing = hashlib.sha256(), 0, 0, None
+    for image in entries.chosen():
+        # Part of every run's id: a byte more or less in here gives every recorded run another id.
+        digest.update(json.dumps(image).encode() + b"\n")
+        labelled += image.label is not None
+        if image.size is None:
+            missing, one_missing = missing + 1, one_missing or image.path
     return Dataset(
         name=contents.name,
         root=contents.root,
         entries=entries,
-        found=found,
-        fingerprint=_fingerprint(images),
+        size=entries.count,
+        found=len(images),
+        labelled=labelled,
+        missing=missing,
+        one_missing=one_missing,
+        fingerprint=digest.hexdigest(),
         passed_over=contents.passed_over,
     )
 
 
-def _fingerprint(images: Sequence[Found]) -> str:
-    """Part of every run's id: a byte more or less in here gives every recorded run another id."""
-    digest = hashlib.sha256()
-    for file, label in images:
-        digest.update(json.dumps([*file, label]).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _labels_of_file(
-    location: str, paths: Sequence[str], labels: Labels, settings: Settings
-) -> Callable[[str], int | None]:
-    """Labels by the rows of a file: those with the image's path, else those with its file name."""
+def _relabelled(images: Iterable[Found], location: str, labels: Labels, settings: Settings) -> Iterator[Found]:
+    """Images with the labels of a file's rows: of that with the image's path, else of that with its file name."""
     file = Place.of(location, settings)
     try:
         rows = read_manifest(file, labels)
     except Unreadable as error:
         raise WrongUse(f"--labels {error}; name a .csv or .jsonl file of {HEADER}, or `none`") from None
-
-    def label_of(path: str) -> int | None:
-        return rows.get(path, rows.get(PurePosixPath(path).name))
-
-    if not any(path in rows or PurePosixPath(path).name in rows for path in paths):
-        raise WrongUse(f"--labels {file.shown}: no row names an image of the dataset; {paths[0]} is one")
-    return label_of
+    left, first, named = iter(images), "", False
+    while some := list(islice(left, LOOKED_UP)):
+        names = {image.path: image.path.rpartition("/")[2] for image, _ in some}
+        found = {row.path: row.label for row in rows.find("path", [*{*names, *names.values()}])}
+        for image, _ in some:
+            yield Found(image, found.get(image.path, found.get(names[image.path])))
+        first, named = first or some[0].file.path, named or bool(found)
+    if not named:
+        raise WrongUse(f"--labels {file.shown}: no row names an image of the dataset; {first} is one")

@@ -84,7 +84,7 @@ def check_image(settings: Settings) -> Finding:
         dataset = demo_dataset(settings.model_copy(update={"image_root": None}))
     except SmoothvoteError as error:
         return Finding("skipped", str(error))
-    first = dataset.entries[0]
+    first = next(iter(dataset.entries))
     with TemporaryDirectory(prefix="smoothvote-", ignore_cleanup_errors=True) as name:
         # The name of the folder is the label.
         place = Path(name, "images", str(first.label))

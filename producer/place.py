@@ -1,21 +1,29 @@
 """A place where a dataset is: a folder or file of this machine, or one behind a URL. It is listed, never decoded."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 
+from db.bounded import check_text
 from db.errors import SmoothvoteError, WrongUse
 from db.settings import Settings, is_http, shown_url, url_options
+from producer.progress import counted
+from producer.rows import Rows
 
 #: The names under which file systems give the version of a file: a hash, a tag or a time.
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "created")
+#: Bytes in a manifest or a file of labels, at most: forty million rows or so.
+LARGEST = 2 * 2**30
+#: Threads that ask a server about single files, and how many files they are given at once.
+THREADS, ASKED = 16, 1000
 
 
 class Unreadable(WrongUse):
@@ -82,7 +90,7 @@ class Place:
             raise WrongUse(f"{self.shown} is not below SMOOTHVOTE_IMAGE_ROOT ({above}), where workers look for images")
         return self.folder.relative_to(above).as_posix()
 
-    def find(self, suffixes: Collection[str], settings: Settings) -> tuple[list[File], int]:
+    def find(self, suffixes: Collection[str], settings: Settings) -> tuple[Rows[File], int]:
         """The files in this folder and all folders below it whose names have one of the suffixes, sorted by path.
 
         Hidden files and folders are left out.
@@ -99,37 +107,50 @@ class Place:
             WrongUse: if it is outside the image root, links out of it, or a file's name is not UTF-8.
         """
         self.root(settings)  # fails before a long listing, if workers do not look there
+        others = 0
+
+        def wanted() -> Iterator[File]:
+            nonlocal others
+            for file in _walk_url(self.url) if self.url else _walk_folder(self.folder, settings):
+                if not _is_text(file.path):
+                    raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
+                if os.path.splitext(file.path)[1].lower() in suffixes:
+                    yield file
+                else:
+                    others += 1
+
         with _errors(self):
-            everything = sorted(_walk_url(self.url) if self.url else _walk_folder(self.folder, settings))
-        for file in everything:
-            if not _is_text(file.path):
-                raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
-        found = [file for file in everything if PurePosixPath(file.path).suffix.lower() in suffixes]
-        others = len(everything) - len(found)
-        if self.url and is_http(self.url):
-            found = self.files([file.path for file in found])  # a web server's list has no sizes and times
+            found: Rows[File] = Rows(File, counted(wanted(), "found"))
+        found.sort("path")
+        if self.url and is_http(self.url):  # a web server's list has no sizes and times
+            found = Rows(File, self.files(file.path for file in found))
         return found, others
 
-    def files(self, paths: Sequence[str]) -> list[File]:
+    def files(self, paths: Iterable[str]) -> Iterator[File]:
         """The files at these paths below the folder, in this order. A file that is not there has no size.
 
         Raises:
             Unreadable: if the place cannot be reached.
         """
         if self.url is None:
-            return [_stat(self.folder / path, path) for path in paths]
-        with _errors(self), ThreadPoolExecutor(16) as threads:
-            return list(threads.map(_remote_stat(self.url), paths))
+            yield from (_stat(f"{self.folder}/{path}", path) for path in paths)
+            return
+        with _errors(self), ThreadPoolExecutor(THREADS) as threads:
+            stat, rest = _remote_stat(self.url), iter(paths)
+            while some := list(islice(rest, ASKED)):
+                yield from threads.map(stat, some)
 
     @contextmanager
     def open_text(self) -> Iterator[IO[str]]:
         """The text of the file at this place, as UTF-8.
 
         Raises:
-            Unreadable: if it is not there, or cannot be read.
+            Unreadable: if it is not there, or cannot be read, or is no ordinary file, or too large.
         """
         with _errors(self), _cause_over_http(self.url or ""):
             where, options = self.url or str(self.folder), url_options(self.url or "")
+            if self.url is None:
+                check_text(self.folder, most=LARGEST)
             opened = fsspec.open(where, "rt", encoding="utf-8-sig", newline="", **options).open()
         with opened:
             yield opened
@@ -182,35 +203,51 @@ def _is_text(name: str) -> bool:
 def _walk_folder(folder: Path, settings: Settings) -> Iterator[File]:
     if not folder.is_dir():
         raise NotADirectoryError(0, "not a folder" if folder.exists() else "no such folder")
-    kept_in = os.path.realpath(settings.image_root or folder)
-    seen = set()
+    kept_in = os.path.join(os.path.realpath(settings.image_root or folder), "")
+    seen, left = set(), [""]
     # People make subsets of datasets by links to folders. Each folder is entered once, so that loops end.
-    for above, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
-        if (here := os.path.realpath(above)) in seen:
-            folders.clear()
+    while left:
+        above = left.pop()
+        here = os.path.join(os.path.realpath(folder / above), "")
+        if here in seen:
             continue
         seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.startswith("."):
-                path = Path(above, name)
-                target = os.path.realpath(path) if path.is_symlink() else os.path.join(here, name)
-                if not target.startswith(os.path.join(kept_in, "")):
-                    # Workers read nothing outside the root: each would refuse this file.
-                    raise WrongUse(
-                        f"{path} is a link out of {kept_in}; copy the files, or export "
-                        "SMOOTHVOTE_IMAGE_ROOT=FOLDER, a folder above both"
-                    )
-                yield _stat(path, path.relative_to(folder).as_posix())
+        folders = []
+        for entry in _entries(folder / above):
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                folders.append(f"{above}{entry.name}/")
+                continue
+            target = os.path.realpath(entry.path) if entry.is_symlink() else here
+            if not target.startswith(kept_in):
+                # Workers read nothing outside the root: each would refuse this file.
+                raise WrongUse(
+                    f"{entry.path} is a link out of {kept_in.rstrip('/')}; copy the files, or export "
+                    "SMOOTHVOTE_IMAGE_ROOT=FOLDER, a folder above both"
+                )
+            yield _stat(entry, above + entry.name)
+        left += sorted(folders, reverse=True)
 
 
-def _raise(error: OSError) -> None:
-    raise PermissionError(error.errno, f"{error.filename}: {error.strerror}")
-
-
-def _stat(path: Path, shown: str) -> File:
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
-        stat = path.stat()
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise PermissionError(error.errno, f"{error.filename}: {error.strerror}") from None
+
+
+def _stat(file: "str | os.DirEntry[str]", shown: str) -> File:
+    try:
+        stat = os.stat(file) if isinstance(file, str) else file.stat()
     except OSError:
         return File(shown, None, None)
     return File(shown, stat.st_size, str(stat.st_mtime_ns))

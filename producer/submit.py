@@ -11,6 +11,7 @@ from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, UNSMOOTHED, Recipe
 from db.session import writing
 from db.submission import record_dataset, record_run
 from producer.dataset import Dataset
+from producer.progress import counted
 
 #: Images per job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Starting and ending a
 #: job costs about half an image's time (docs/explanation/performance.md).
@@ -63,7 +64,7 @@ def submit(
             root=dataset.root,
             fingerprint=dataset.fingerprint,
             found=dataset.found,
-            entries=dataset.entries,
+            entries=counted(dataset.entries, "recorded", dataset.size),
         )
         new = record_run(
             session,

@@ -56,7 +56,7 @@ def name_of(recipe: Recipe, dataset: Dataset, name: str | None) -> str:
 
 def views_of(recipe: Recipe, dataset: Dataset) -> int:
     """How many views a run has: three per image and level."""
-    return len(dataset.entries) * len(recipe.levels) * 3
+    return dataset.size * len(recipe.levels) * 3
 
 
 def plan(recipes: Mapping[str, Recipe], dataset: Dataset, name: str | None) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def plan(recipes: Mapping[str, Recipe], dataset: Dataset, name: str | None) -> d
     ]
     return {
         "root": dataset.root,
-        "images": len(dataset.entries),
+        "images": dataset.size,
         "available": dataset.found,
         "labelled": dataset.labelled,
         "views": sum(views_of(recipe, dataset) for recipe in recipes.values()),
@@ -93,7 +93,7 @@ def announce(recipes: Mapping[str, Recipe], dataset: Dataset) -> None:
     views = sum(views_of(recipe, dataset) for recipe in recipes.values())
     many = f"perturbations: {perturbations}, " if perturbations > 1 else ""
     click.echo(
-        f"runs: {len(recipes)} (models: {models}, {many}kernels: {kernels}), images: {len(dataset.entries)}, "
+        f"runs: {len(recipes)} (models: {models}, {many}kernels: {kernels}), images: {dataset.size}, "
         f"levels: {levels}, views: {views} in all",
         err=True,
     )

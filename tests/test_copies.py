@@ -4,8 +4,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from shares import Share, shares_of
 
-from db.copies import MOST, Part, Share, count_shares, parts_of, shares_of
+from db.copies import MOST, Part, count_jobs, parts_of
 
 
 def sizes(selection: int, first: int, last: int) -> list[int]:
@@ -105,11 +106,11 @@ def test_jobs_cover_every_copy_of_every_image_once(last: int, levels: int) -> No
 )
 def test_jobs_are_counted_without_being_made(n: int, levels: int, job_size: int | None, looks: tuple[int, ...]) -> None:
     how: dict[str, Any] = {"selection": 100, "levels": levels, "job_size": job_size, "looks": looks}
-    assert count_shares(7, copies=100 + n, **how) == len(list(shares_of(7, first=0, last=99 + n, **how)))
+    assert count_jobs(7, copies=100 + n, **how) == len(list(shares_of(7, first=0, last=99 + n, **how)))
 
 
 def test_the_jobs_of_the_most_copies_over_a_whole_dataset_are_counted_at_once() -> None:
     # 100 + 9 × 100 copies, 100 copies, then 9,999 parts of 1,000; each is a job for each of 50,000 images, but the
     # second, of 100 copies, has ten images.
-    jobs = count_shares(50_000, selection=100, copies=100 + MOST, levels=1, job_size=None)
+    jobs = count_jobs(50_000, selection=100, copies=100 + MOST, levels=1, job_size=None)
     assert jobs == 50_000 + 5_000 + 9_999 * 50_000

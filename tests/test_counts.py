@@ -88,7 +88,13 @@ def test_two_producers_that_ask_for_more_copies_at_once_add_them_once(engine: En
 
 def test_submit_counts_the_copies_of_a_certificate_and_refuses_them_for_a_vote(engine: Engine) -> None:
     dataset = Dataset(
-        name="photos", root="/photos", fingerprint="f", found=1, entries=[store.Entry(path="a", label=1, bytes=1)]
+        name="photos",
+        root="/photos",
+        fingerprint="f",
+        size=1,
+        found=1,
+        labelled=1,
+        entries=[store.Entry(path="a", label=1, bytes=1)],
     )
     for n, new in ((50, True), (100, False)):
         made = submit(engine, CERTIFICATE, dataset, n=n, axis=NOISE)

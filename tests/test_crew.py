@@ -30,7 +30,9 @@ DATASET = Dataset(
     name="images",
     root="/images",
     entries=[Entry(path=f"{number}.jpg", label=1, bytes=1) for number in range(4)],
+    size=4,
     found=4,
+    labelled=4,
     fingerprint="f" * 64,
 )
 FIRST, SECOND = (make_recipe(model=model, levels=LEVELS) for model in ("timm/first", "timm/second"))

@@ -214,7 +214,7 @@ def test_a_limited_dataset_is_another_than_the_whole(tmp_path: Path) -> None:
 def test_the_demo_is_20_labelled_photographs() -> None:
     dataset = demo_dataset(settings())
     assert (dataset.name, dataset.found, dataset.labelled) == ("demo", 20, 20)
-    assert [(entry.path, entry.label) for entry in dataset.entries[:2]] == [
+    assert [(entry.path, entry.label) for entry in list(dataset.entries)[:2]] == [
         ("imagenet_00_243.jpg", 243),
         ("imagenet_01_559.jpg", 559),
     ]
@@ -225,5 +225,8 @@ def test_a_dataset_keeps_the_order_and_labels_of_what_its_source_found() -> None
     images = [Found(File("b_2.jpg", 5, "1"), 2), Found(File("a_1.jpg", None, None), 1)]
     dataset = make_dataset(Contents(name="mine", root="/r", images=iter(images)))
     assert (dataset.name, dataset.root, dataset.found) == ("mine", "/r", 2)
-    assert dataset.entries == [Entry(path="b_2.jpg", label=2, bytes=5), Entry(path="a_1.jpg", label=1, bytes=None)]
+    assert list(dataset.entries) == [
+        Entry(path="b_2.jpg", label=2, bytes=5),
+        Entry(path="a_1.jpg", label=1, bytes=None),
+    ]
     assert dataset.fingerprint == hashlib.sha256(b'["b_2.jpg", 5, "1", 2]\n["a_1.jpg", null, null, 1]\n').hexdigest()

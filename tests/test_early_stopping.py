@@ -7,10 +7,11 @@ import pytest
 from certificates import N0, Labels, certified_run, certifying
 from rows import claimed, image_ids, jobs
 from scipy.stats import beta, binom, norm
+from shares import shares_of
 from sqlalchemy import Engine, select
 
 from db import store
-from db.copies import Part, looks, shares_of
+from db.copies import Part, looks
 from db.errors import WrongUse
 from db.found import Counted
 from db.recipe import Recipe, Stopping

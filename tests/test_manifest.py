@@ -29,7 +29,7 @@ def test_a_csv_manifest(tmp_path: Path, content: str) -> None:
     assert dataset.name == "set"
     assert dataset.root == str(tmp_path / "mine")
     # In the manifest's order, and only what is in it; a file that is missing is the worker's to record.
-    assert dataset.entries == [
+    assert list(dataset.entries) == [
         Entry(path="sub/b.jpg", label=0, bytes=5),
         Entry(path="a.jpg", label=None, bytes=5),
         Entry(path="none.jpg", label=1, bytes=None),
@@ -50,7 +50,7 @@ def test_a_jsonl_manifest(tmp_path: Path, begin: str) -> None:
     manifest = write(put(tmp_path, "a.jpg", "sub/b.jpg") / "set.jsonl", begin + "\n".join(lines))
     dataset = read(manifest)
     assert (dataset.name, dataset.root) == ("set", str(tmp_path))
-    assert dataset.entries == [
+    assert list(dataset.entries) == [
         Entry(path="sub/b.jpg", label=0, bytes=5),
         Entry(path="a.jpg", label=1, bytes=5),
         Entry(path="c.jpg", label=None, bytes=None),

@@ -105,7 +105,7 @@ def test_a_folder_behind_a_url(tmp_path: Path, end: str) -> None:
     with in_memory(files, f"{tmp_path.name}/mine") as url:
         dataset = read(url + end, settings=settings(url_schemes="memory", image_root=tmp_path))
     assert (dataset.name, dataset.root) == ("mine", url)
-    assert dataset.entries == [
+    assert list(dataset.entries) == [
         Entry(path="goldfish/b.png", label=1, bytes=1),
         Entry(path="tench/a.jpg", label=0, bytes=3),
     ]
@@ -122,7 +122,7 @@ def test_a_manifest_behind_a_url(tmp_path: Path) -> None:
     with in_memory(files, tmp_path.name) as url:
         dataset = read(f"{url}/m.csv", settings=settings(url_schemes="memory"))
     assert (dataset.name, dataset.root) == ("m", url)
-    assert dataset.entries == [
+    assert list(dataset.entries) == [
         Entry(path="sub/a.jpg", label=0, bytes=3),
         Entry(path="none.jpg", label=None, bytes=None),
     ]

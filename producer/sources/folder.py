@@ -1,6 +1,6 @@
 """A folder of images as a dataset source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import PurePosixPath
 
 from db.errors import WrongUse
@@ -37,7 +37,7 @@ class Folder:
         if not files:
             kinds = " ".join(sorted(SUFFIXES))
             raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
-        label_of = label_by_layout(place.shown, [file.path for file in files], labels) if labels else no_label
+        label_of = label_by_layout(place.shown, (file.path for file in files), labels) if labels else no_label
         images = (Found(file, label_of(file.path)) for file in files)
         return Contents(name=place.name, root=place.root(settings), images=images, passed_over=passed_over)
 
@@ -50,18 +50,18 @@ def no_label(path: str) -> None:
     return
 
 
-def label_by_layout(location: str, paths: Sequence[str], labels: Labels) -> LabelOf:
+def label_by_layout(location: str, paths: Iterable[str], labels: Labels) -> LabelOf:
     """Labels images by the names of their folders, and those that are in no folder by their own names.
 
     Raises:
         WrongUse: if the names of the folders are not all classes of the model.
     """
-    in_folders = [path for path in paths if "/" in path]
-    depth, find = class_folders(location, in_folders, labels) if in_folders else (0, labels.find)
+    folders = {path.rpartition("/")[0] for path in paths} - {""}
+    depth, classes = class_folders(location, folders, labels) if folders else (0, {})
 
     def label_of(path: str) -> int | None:
         if "/" in path:
-            return find(path.split("/")[depth])
+            return classes[path.split("/")[depth]]
         try:
             return labels.by_file(PurePosixPath(path).stem)
         except KeyError as error:
@@ -73,27 +73,28 @@ def label_by_layout(location: str, paths: Sequence[str], labels: Labels) -> Labe
     return label_of
 
 
-def class_folders(location: str, paths: Sequence[str], labels: Labels) -> tuple[int, LabelOf]:
+def class_folders(location: str, folders: Collection[str], labels: Labels) -> tuple[int, dict[str, int | None]]:
     """Finds which folders are the classes.
 
     Args:
         location: the dataset's folder, for messages.
-        paths: images that are in folders, such as ``val/tench/1.jpg``.
+        folders: all folders that images are in, such as ``val/tench``.
         labels: the model's classes.
 
     Returns:
-        The position of the class folder in each path, and the function that gives the class of its name. All folders
-        at this position name classes, and all in the same way: by wnid, by name or by index.
+        The position of the class folder in each path, and the class of each name there. All folders at this position
+        name classes, and all in the same way: by wnid, by name or by index.
 
     Raises:
         WrongUse: naming a folder that is no class of the model.
     """
-    folders = [path.split("/")[:-1] for path in paths]
-    names = [sorted({parts[depth] for parts in folders}) for depth in range(min(map(len, folders)))]
+    parts = [folder.split("/") for folder in folders]
+    names = [sorted({some[depth] for some in parts}) for depth in range(min(map(len, parts)))]
     for find in labels.ways:
         for depth, some in enumerate(names):
-            if all(find(name) is not None for name in some):
-                return depth, find
+            classes = {name: find(name) for name in some}
+            if None not in classes.values():
+                return depth, classes
     remedy = "--labels FILE gives labels, --labels none measures without, --classes FILE names the model's classes"
     # The message names a folder at the depth where the largest share of the names are classes.
     meant = max(names, key=lambda some: sum(labels.find(name) is not None for name in some) / len(some))

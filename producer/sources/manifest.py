@@ -32,7 +32,7 @@ class Manifest:
         return Contents(
             name=PurePosixPath(place.name).stem,
             root=folder.root(settings),
-            images=(Found(file, rows[file.path]) for file in folder.files(list(rows))),
+            images=map(Found, folder.files(row.path for row in rows), (row.label for row in rows)),
         )
 
 
