@@ -1,10 +1,10 @@
 """A dataset: images under one root, each with a path, and a label or none."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
 
 from db.errors import WrongUse
@@ -30,6 +30,15 @@ class Listed(NamedTuple):
     size: int | None
     version: str | None
     label: int | None
+
+    def as_json(self) -> str:
+        """What the fingerprint is of: ``json.dumps(list(self))``, in a quarter of the time.
+
+        It is part of every run's id: a byte more or less in here gives every recorded run another id.
+        """
+        size, label = ("null" if value is None else value for value in (self.size, self.label))
+        version = "null" if self.version is None else quoted(self.version)
+        return f"[{quoted(self.path)}, {size}, {version}, {label}]"
 
 
 @dataclass(frozen=True)
@@ -113,8 +122,7 @@ def make_dataset(contents: Contents, *, limit: int | None = None) -> Dataset:
     entries = Spread(images, min(limit or len(images), len(images)))
     digest, labelled, missing, one_missing = hashlib.sha256(), 0, 0, None
     for image in entries.chosen():
-        # Part of every run's id: a byte more or less in here gives every recorded run another id.
-        digest.update(json.dumps(image).encode() + b"\n")
+        digest.update(image.as_json().encode() + b"\n")
         labelled += image.label is not None
         if image.size is None:
             missing, one_missing = missing + 1, one_missing or image.path

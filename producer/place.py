@@ -114,7 +114,7 @@ class Place:
             for file in _walk_url(self.url) if self.url else _walk_folder(self.folder, settings):
                 if not _is_text(file.path):
                     raise WrongUse(f"{self.shown}: the name {file.path!r} is not UTF-8: rename that file")
-                if os.path.splitext(file.path)[1].lower() in suffixes:
+                if file.path[file.path.rfind(".") :].lower() in suffixes:
                     yield file
                 else:
                     others += 1

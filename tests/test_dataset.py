@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from folders import NO_CLASS, in_memory, labels_of, put, read, refusal, settings, write
 
 from db.store import Entry
-from producer.dataset import make_dataset
+from producer.dataset import Listed, make_dataset
 from producer.demo import demo_dataset
 from producer.place import File
 from producer.sources import Contents, Found
@@ -81,6 +82,21 @@ def test_a_labels_file_that_names_no_image_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, labels_from=str(other)).endswith("no row names an image of the dataset; a.jpg is one")
 
 
+def test_a_device_a_pipe_or_a_file_of_gigabytes_is_no_file_of_labels(tmp_path: Path) -> None:
+    folder = put(tmp_path / "mine", "a.jpg")
+    pipe, large = tmp_path / "pipe", tmp_path / "large.csv"
+    os.mkfifo(pipe)
+    with large.open("wb") as opened:
+        opened.truncate(10**10)  # takes no space
+    for file, why in (
+        (Path("/dev/zero"), "a device or a pipe, not a file"),
+        (pipe, "a device or a pipe, not a file"),
+        (large, "10,000,000,000 bytes are too many: at most 2,147,483,648"),
+    ):
+        remedy = "; name a .csv or .jsonl file of file_name,label, or `none`"
+        assert refusal(folder, labels_from=str(file)) == f"--labels {file}: {why}{remedy}"
+
+
 def test_labels_from_http_are_refused(tmp_path: Path) -> None:
     message = refusal(put(tmp_path, "a.jpg"), labels_from="http://example.org/labels.csv")
     assert message.startswith("http://example.org/labels.csv: http URLs are not allowed here")
@@ -148,6 +164,18 @@ def test_a_fingerprint_is_not_of_the_folders_place(tmp_path: Path) -> None:
     assert read(there).fingerprint == read(here).fingerprint
     assert read(there, settings=settings(image_root=tmp_path)).fingerprint == read(here).fingerprint
     assert read(f"file://{there}").fingerprint == read(here).fingerprint
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Listed("n/a.jpg", 5, "7000000000", 0),
+        Listed('ä "b"\\\x7f\u2028\U0001f600.jpg', None, None, None),
+        Listed("a", 2**40, 'W/"etag"', 999),
+    ],
+)
+def test_a_fingerprint_is_of_the_json_of_each_image(image: Listed) -> None:
+    assert image.as_json() == json.dumps(list(image))
 
 
 def test_files_that_are_passed_over_do_not_change_the_fingerprint(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,21 @@ def test_classes_are_the_files_lines(tmp_path: Path) -> None:
     assert read_classes(file) == ("cat", "hot dog", "Ägypten")
     assert recipe(classes=file) == Recipe(classes=("cat", "hot dog", "Ägypten"))
     assert recipe_of("--classes", str(file)).class_count == 3
+
+
+def test_a_device_a_pipe_or_a_file_of_gigabytes_is_no_list_of_classes(tmp_path: Path) -> None:
+    pipe, large = tmp_path / "pipe", tmp_path / "large.txt"
+    os.mkfifo(pipe)
+    with large.open("wb") as opened:
+        opened.truncate(10**10)  # takes no space
+    for file, why in (
+        (Path("/dev/zero"), "a device or a pipe, not a file"),
+        (pipe, "a device or a pipe, not a file"),
+        (large, "10,000,000,000 bytes are too many: at most 16,777,216"),
+    ):
+        with pytest.raises(WrongUse) as caught:
+            read_classes(file)
+        assert str(caught.value) == f"--classes {file}: {why}; give a text file of class names, one a line"
 
 
 def test_classes_are_recorded_and_not_their_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A manifest as a dataset source: how its rows are read, and that a wrong row is named with its line."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,20 @@ def test_a_wrong_row_of_a_jsonl_manifest_is_named_with_its_line(tmp_path: Path, 
 def test_a_manifest_that_cannot_be_parsed_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     manifest = write(tmp_path / name, content)
     assert refusal(manifest).startswith(f"{manifest}{said}")
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(tmp_path: Path, name: str) -> None:
+    manifest = tmp_path / name
+    with manifest.open("wb") as opened:
+        opened.truncate(2**30)  # zeros, which take no space
+    tracemalloc.start()
+    try:
+        message = refusal(manifest)
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+    assert message == f"{manifest} line 1: longer than 1,048,576 characters: this is no manifest"
 
 
 def test_json_true_is_not_the_class_called_true(tmp_path: Path) -> None:
