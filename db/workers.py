@@ -84,7 +84,7 @@ class WorkerSeen:
     silent: float
     #: The jobs that it has claimed, the oldest first.
     in_hand: list[InHand]
-    #: Images a second: those of the jobs that it finished in the last minute, or since it started if that is less.
+    #: Images a second: those of the jobs that it finished in the last minute, divided by it.
     rate: float
 
     @property
@@ -121,7 +121,6 @@ def read_workers(session: Session, finished: list[Finished]) -> list[WorkerSeen]
     rows = session.execute(select(Worker, now().label("now")).where(Worker.seen_at > now(-FORGOTTEN_AFTER)))
     found = []
     for row, moment in rows:
-        up = seconds_between(row.started_at, moment)
         fields = {name: getattr(row, name) for name in Heartbeat.__dataclass_fields__}
         found.append(
             WorkerSeen(
@@ -130,7 +129,7 @@ def read_workers(session: Session, finished: list[Finished]) -> list[WorkerSeen]
                 seen_at=row.seen_at,
                 silent=seconds_between(row.seen_at, moment),
                 in_hand=in_hand.get(row.name, []),
-                rate=lately.get(row.name, 0) / max(1.0, min(LATELY, up)),
+                rate=lately.get(row.name, 0) / LATELY,
             )
         )
     return sorted(found, key=lambda worker: (worker.gone, worker.heartbeat.name))

@@ -34,7 +34,6 @@ def at_work(engine: Engine) -> str:
     ids = [job.id for job in jobs(engine, run_id)]
     beat(engine, heartbeat("box:1", device="cuda:0", engine="eager float16", model="timm/x", images=6, busy=0.95))
     beat(engine, heartbeat("box:2"))
-    put_back(engine, 1000, "workers", "started_at")
     put_back(engine, 300, "workers", "seen_at", "name = 'box:2'")
     finish_all(engine, run_id, worker="box:1", only=1)
     claim = claimed(engine, ids[1], worker="box:1")

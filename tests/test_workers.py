@@ -70,7 +70,6 @@ def test_what_a_worker_has_in_hand_and_how_fast_it_is_comes_from_its_jobs(engine
     run_id = record(engine, [1] * 12, job_size=3)
     beat(engine, heartbeat("w"))
     beat(engine, heartbeat("v"))
-    put_back(engine, 1000, "workers", "started_at", "name = 'w'")
     finish_all(engine, run_id, worker="w", only=2)
     put_back(engine, 61, "jobs", "done_at", f"id = {jobs(engine, run_id)[0].id}")  # is no longer of the last minute
     claimed(engine, jobs(engine, run_id)[2].id, worker="w")
