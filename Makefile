@@ -32,8 +32,8 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraints .venv/freeze.txt --pyt
 lock: install
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m pip freeze --exclude-editable | grep == > .venv/freeze.txt
-	$(LOCK) --extra s3 --extra frames --extra web --output-file deploy/locks/producer.txt
-	$(LOCK) --extra s3 --extra worker --extra embedded --extra openvino --output-file deploy/locks/worker.txt
+	$(LOCK) --extra s3 --extra shards --extra frames --extra web --output-file deploy/locks/producer.txt
+	$(LOCK) --extra s3 --extra shards --extra worker --extra embedded --extra openvino --output-file deploy/locks/worker.txt
 
 clean:
 	rm -rf .venv .smoothvote .mypy_cache .pytest_cache .ruff_cache *.egg-info demo.png

@@ -85,7 +85,7 @@ class Dataset(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str]
-    #: A folder or URL; a path relative to SMOOTHVOTE_IMAGE_ROOT if the producer had that set.
+    #: A folder or URL; a path relative to SMOOTHVOTE_IMAGE_ROOT if the producer had that set. Of shards: db/shards.py.
     root: Mapped[str]
     #: sha256 over each image's path, size, time of change and label.
     fingerprint: Mapped[str] = mapped_column(unique=True)
@@ -104,11 +104,11 @@ class Image(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
     #: 0, 1, 2, … within the dataset; a job is a span of positions.
     position: Mapped[int]
-    #: Relative to the dataset's root, with forward slashes.
+    #: Relative to the dataset's root, with forward slashes. Of an image in a shard: db/shards.py.
     path: Mapped[str]
     #: Index of the true class; NULL if unknown.
     label: Mapped[int | None]
-    #: Size of the file when it was submitted. A worker that finds another size reports the image as changed.
+    #: Size of the file or shard when it was submitted. A worker that finds another size reports the image as changed.
     bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 

@@ -12,10 +12,11 @@ from db.settings import Settings
 from db.store import Entry
 from producer.labels import Labels
 from producer.manifest import HEADER, read_manifest
-from producer.place import Place, Unreadable
+from producer.place import Place
 from producer.progress import counted
 from producer.rows import Rows
 from producer.sources import SOURCES, Contents, Found, source_of
+from producer.unreadable import Unreadable
 
 #: `--labels none`: no label is read, whatever the names of folders and files or a manifest say.
 NO_LABELS = "none"
@@ -104,7 +105,8 @@ def read_dataset(
             contents.images = _relabelled(contents.images, labels_from, labels, settings)
         return make_dataset(contents, limit=limit)
     except Unreadable as error:
-        known = ", ".join(source.looks_like for source in SOURCES.values())
+        usual_first = sorted(SOURCES.values(), key=lambda source: -source.order)
+        known = ", ".join(source.looks_like for source in usual_first)
         raise WrongUse(f"{error}; name {known}, or a URL of these") from None
 
 

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 from db.classes import imagenet_names
+from db.errors import WrongUse
 from db.recipe import Recipe
 
 WNID = re.compile(r"n\d{8}")
@@ -26,6 +28,23 @@ class Labels:
             if index is not None:
                 return index
         return None
+
+    def read(self, value: Any, where: str) -> int | None:
+        """The class that a value from a file names, a text or a number; None if it is empty.
+
+        Raises:
+            WrongUse: if it is no class of the model; the message begins with ``where``.
+        """
+        name = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
+        if value is None or name == "":
+            return None
+        index = self.find(name) if name else None
+        if index is None:
+            known = f"by wnid, name or index below {self.count}"
+            raise WrongUse(
+                f"{where}: label {value!r:.100} is no class of the model ({known}); --labels none measures without"
+            )
+        return index
 
     @property
     def ways(self) -> tuple[Callable[[str], int | None], ...]:

@@ -1,5 +1,6 @@
 """A place where a dataset is: a folder or file of this machine, or one behind a URL. It is listed, never decoded."""
 
+import glob
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 
 from db.bounded import check_text
-from db.errors import SmoothvoteError, WrongUse
+from db.errors import WrongUse
 from db.settings import Settings, is_http, shown_url, url_options
 from producer.progress import counted
 from producer.rows import Rows
+from producer.unreadable import Unreadable, cause_over_http, file_errors
 
 #: The names under which file systems give the version of a file: a hash, a tag or a time.
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "created")
@@ -24,10 +26,6 @@ VERSION_KEYS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mti
 LARGEST = 2 * 2**30
 #: Threads that ask a server about single files, and how many files they are given at once.
 THREADS, ASKED = 16, 1000
-
-
-class Unreadable(WrongUse):
-    """A place that is not there, or cannot be read. The caller adds to the message what to name instead."""
 
 
 class File(NamedTuple):
@@ -119,7 +117,7 @@ class Place:
                 else:
                     others += 1
 
-        with _errors(self):
+        with file_errors(self.shown, self.url):
             found: Rows[File] = Rows(File, counted(wanted(), "found"))
         found.sort("path")
         if self.url and is_http(self.url):  # a web server's list has no sizes and times
@@ -135,10 +133,46 @@ class Place:
         if self.url is None:
             yield from (_stat(f"{self.folder}/{path}", path) for path in paths)
             return
-        with _errors(self), ThreadPoolExecutor(THREADS) as threads:
+        with file_errors(self.shown, self.url), ThreadPoolExecutor(THREADS) as threads:
             stat, rest = _remote_stat(self.url), iter(paths)
             while some := list(islice(rest, ASKED)):
                 yield from threads.map(stat, some)
+
+    def match(self, pattern: str, settings: Settings) -> list[str]:
+        """The paths below this folder that match a pattern with ``*``, sorted.
+
+        Raises:
+            Unreadable: if the place cannot be reached.
+            WrongUse: for a link out of the image root, or out of this folder where no image root is set.
+        """
+        with file_errors(self.shown, self.url):
+            if self.url:
+                filesystem, below = fsspec.core.url_to_fs(self.url, **url_options(self.url))
+                found = filesystem.glob(f"{below}/{pattern}")
+                return sorted(path.removeprefix(below).lstrip("/") for path in found)
+            kept_in = os.path.realpath(settings.image_root or self.folder)
+            for path in (paths := sorted(glob.glob(pattern, root_dir=self.folder))):
+                if not os.path.realpath(self.folder / path).startswith(os.path.join(kept_in, "")):
+                    raise _leads_out(str(self.folder / path), kept_in)
+            return paths
+
+    @contextmanager
+    def open_bytes(self, path: str) -> Iterator[IO[bytes]]:
+        """A file below the folder, to read and to seek in.
+
+        Raises:
+            Unreadable: if it is not there, or cannot be read.
+        """
+        with file_errors(self.shown, self.url), self._open(path) as opened:
+            yield opened
+
+    def _open(self, path: str) -> Any:
+        if self.url is None:
+            if not (self.folder / path).is_file():  # a FIFO would be waited for
+                raise Unreadable(f"{self.shown}: {path} is no file")
+            return open(self.folder / path, "rb")
+        filesystem, below = fsspec.core.url_to_fs(self.url, **url_options(self.url))
+        return filesystem.open(f"{below}/{path}", "rb")
 
     @contextmanager
     def open_text(self) -> Iterator[IO[str]]:
@@ -147,42 +181,13 @@ class Place:
         Raises:
             Unreadable: if it is not there, or cannot be read, or is no ordinary file, or too large.
         """
-        with _errors(self), _cause_over_http(self.url or ""):
+        with file_errors(self.shown, self.url), cause_over_http(self.url or ""):
             where, options = self.url or str(self.folder), url_options(self.url or "")
             if self.url is None:
                 check_text(self.folder, most=LARGEST)
             opened = fsspec.open(where, "rt", encoding="utf-8-sig", newline="", **options).open()
         with opened:
             yield opened
-
-
-@contextmanager
-def _errors(place: Place) -> Iterator[None]:
-    """Turns the errors of file systems into one line that names the place."""
-    try:
-        yield
-    except SmoothvoteError:
-        raise
-    except FileNotFoundError:
-        raise Unreadable(f"{place.shown}: no such file or folder") from None
-    except OSError as error:
-        raise Unreadable(f"{place.shown}: {error.strerror or error}") from None
-    except Exception as error:
-        # The client libraries of stores have no common class of errors, and their messages may hold keys.
-        if place.url is None:
-            raise
-        raise WrongUse(f"{place.shown}: {type(error).__name__}; are its packages and credentials here?") from None
-
-
-@contextmanager
-def _cause_over_http(url: str) -> Iterator[None]:
-    """Raises the true error of a request over http: fsspec turns each into FileNotFoundError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if is_http(url) and isinstance(error.__cause__, Exception):
-            raise error.__cause__ from None
-        raise
 
 
 def _absolute(path: str) -> Path:
@@ -221,13 +226,16 @@ def _walk_folder(folder: Path, settings: Settings) -> Iterator[File]:
                 continue
             target = os.path.realpath(entry.path) if entry.is_symlink() else here
             if not target.startswith(kept_in):
-                # Workers read nothing outside the root: each would refuse this file.
-                raise WrongUse(
-                    f"{entry.path} is a link out of {kept_in.rstrip('/')}; copy the files, or export "
-                    "SMOOTHVOTE_IMAGE_ROOT=FOLDER, a folder above both"
-                )
+                raise _leads_out(entry.path, kept_in.rstrip("/"))
             yield _stat(entry, above + entry.name)
         left += sorted(folders, reverse=True)
+
+
+def _leads_out(path: str, kept_in: str) -> WrongUse:
+    # Workers read nothing outside the root: each would refuse this file.
+    return WrongUse(
+        f"{path} is a link out of {kept_in}; copy the files, or export SMOOTHVOTE_IMAGE_ROOT=FOLDER, a folder above both"
+    )
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -279,7 +287,7 @@ def _remote_stat(url: str) -> Callable[[str], File]:
 
     def stat(path: str) -> File:
         try:
-            with _cause_over_http(url):
+            with cause_over_http(url):
                 return _remote_file(path, filesystem.info(f"{root}/{path}"))
         except FileNotFoundError:
             return File(path, None, None)

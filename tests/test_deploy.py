@@ -121,7 +121,7 @@ def test_the_units_settings_exist() -> None:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("producer", {"s3", "frames", "web"}), ("worker", {"s3", "worker", "embedded", "openvino"})],
+    [("producer", {"s3", "shards", "frames", "web"}), ("worker", {"s3", "shards", "worker", "embedded", "openvino"})],
 )
 def test_a_lock_has_every_dependency_in_a_version_that_is_allowed(lock: str, extras: set[str]) -> None:
     text = (DEPLOY / "locks" / f"{lock}.txt").read_text()

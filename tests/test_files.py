@@ -17,7 +17,8 @@ import pytest
 from db.errors import Refusal
 from db.settings import Settings
 from db.store import Entry
-from worker.files import MACHINE_ERRORS, find_root, read
+from worker.files import find_root, read
+from worker.stored import MACHINE_ERRORS
 from worker.unusable import Unusable
 
 

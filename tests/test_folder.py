@@ -142,7 +142,8 @@ def test_a_link_out_of_the_root_is_refused_because_workers_would_refuse_it(tmp_p
 @pytest.mark.parametrize("names", [[], ["notes.txt", "data/tench.npy"], [".hidden/a.jpg"]], ids=["", "other", "hidden"])
 def test_a_folder_without_images(tmp_path: Path, names: list[str]) -> None:
     assert refusal(put(tmp_path, *names)) == (
-        f"{tmp_path}: no images in it (looked for .bmp .gif .jpeg .jpg .png .tif .tiff .webp, in all folders below)"
+        f"{tmp_path}: no images in it (looked for .arrow .bmp .gif .jpeg .jpg .parquet .png .tar .tif .tiff .webp, "
+        "in all folders below)"
     )
 
 

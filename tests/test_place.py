@@ -42,7 +42,8 @@ def test_a_place_that_is_not_there_is_named_with_the_remedy(tmp_path: Path, loca
     write(tmp_path / "photo.jpg", b"12345")
     (tmp_path / "folder.csv").mkdir()
     assert refusal(tmp_path / location) == (
-        f"{tmp_path / location}: {reason}; name a folder of images, a .csv or .jsonl manifest, or a URL of these"
+        f"{tmp_path / location}: {reason}; name a folder of images, a .csv or .jsonl manifest, "
+        "an .arrow file, a .parquet file, a .tar file of images, or a URL of these"
     )
 
 

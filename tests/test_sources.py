@@ -75,10 +75,12 @@ def test_a_new_source_is_one_new_file(tmp_path: Path, list_source: None) -> None
     dataset = read(write(folder / "some.list", "b.jpg\na.jpg\ngone.jpg\n"), limit=2)
     assert (dataset.name, dataset.root, dataset.found, dataset.passed_over) == ("listed", str(folder), 3, 3)
     assert labels_of(dataset) == {"b.jpg": 7, "a.jpg": 7}
-    assert "name a folder of images, a .list of paths, a .csv or .jsonl manifest, or a URL" in refusal("nowhere")
+    assert "name a folder of images, a .csv or .jsonl manifest, an .arrow file, a .list of paths, " in refusal(
+        "nowhere"
+    )
 
 
 def test_each_source_describes_itself() -> None:
     for source in SOURCES.values():
         assert type(source).__doc__
-        assert source.looks_like.startswith("a ")
+        assert source.looks_like.startswith(("a ", "an "))

@@ -7,6 +7,7 @@ from db.errors import WrongUse
 from db.settings import Settings
 from producer.labels import Labels
 from producer.place import Place
+from producer.shards import check_one_set, shards_by_suffix
 from producer.sources import Contents, Found
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -16,7 +17,7 @@ LabelOf = Callable[[str], int | None]
 
 
 class Folder:
-    """A folder and all folders below it; labels from class folders (wnid, name, index) or from ImageNet file names."""
+    """A folder and all folders below it, of images (labels from class folders or ImageNet file names) or of shards."""
 
     name = "folder"
     order = 100
@@ -27,22 +28,36 @@ class Folder:
         return True
 
     def read(self, place: Place, labels: Labels | None, settings: Settings) -> Contents:
-        """Lists every image below the folder, sorted by path.
+        """Lists every image below the folder, sorted by path; or, if there is none, those in its shards.
 
         Raises:
             Unreadable: if there is no such folder, or it cannot be read.
-            WrongUse: if there is no image in it, or a folder or file name is not a class of the model.
+            WrongUse: if there is no image in it, or a folder or file name is not a class of the model; or if its
+                shards are several sets.
         """
         files, passed_over = place.find(SUFFIXES, settings)
         if not files:
-            kinds = " ".join(sorted(SUFFIXES))
-            raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
+            return _shards(place, labels, settings)
         label_of = label_by_layout(place.shown, (file.path for file in files), labels) if labels else no_label
         images = (Found(file, label_of(file.path)) for file in files)
         return Contents(name=place.name, root=place.root(settings), images=images, passed_over=passed_over)
 
 
 MEMBER = Folder()
+
+
+def _shards(place: Place, labels: Labels | None, settings: Settings) -> Contents:
+    sources = shards_by_suffix()
+    found, passed_over = place.find(sources, settings)
+    if not found:
+        kinds = " ".join(sorted(SUFFIXES | sources.keys()))
+        raise WrongUse(f"{place.shown}: no images in it (looked for {kinds}, in all folders below)")
+    files = list(found)
+    check_one_set(place, files)
+    source = sources[PurePosixPath(files[0].path).suffix.lower()]
+    contents = source.contents(place, files, labels, settings, name=place.name)
+    contents.passed_over = passed_over
+    return contents
 
 
 def no_label(path: str) -> None:
