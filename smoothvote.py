@@ -20,6 +20,7 @@ from cli.run import run
 from cli.serve import serve
 from cli.sweep import sweep
 from cli.top import top
+from cli.verify import verify
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
 from report.api import certificates, certified, report, rows, runs
 
@@ -30,7 +31,7 @@ __all__ = ["certificates", "certified", "main", "report", "rows", "runs"]
 SECTIONS = {
     "Measure": (demo, run, sweep, certify, submit, watch, dispatch, reproduce),
     "Look at results": (*cli.look.VERBS, top, serve),
-    "Compute": (*cli.compute.VERBS, train_denoiser),
+    "Compute": (*cli.compute.VERBS, verify, train_denoiser),
     "Manage runs and the database": cli.keep.VERBS,
     "Get help": (list_members, doctor),
 }

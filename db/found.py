@@ -54,9 +54,32 @@ class Failed:
     message: str
 
 
+class Computer(NamedTuple):
+    """What computed results."""
+
+    #: ``cpu``, or the name of a GPU: a number says nothing to another machine.
+    device: str
+    #: The engines that answered, the fastest first.
+    engine: str
+
+
 class Found(NamedTuple):
     """The results for some images, to be stored: a vote predicts, a certificate counts."""
 
     predicted: list[Predicted]
     failed: list[Failed]
     counted: list[Counted]
+    computer: Computer | None = None
+
+    @property
+    def image_ids(self) -> set[int]:
+        """The images with a result."""
+        rows: list[Predicted | Failed | Counted] = [*self.predicted, *self.failed, *self.counted]
+        return {row.image_id for row in rows}
+
+    def plus(self, more: "Found") -> "Found":
+        """These results and more of the same job. The lists of these grow."""
+        self.predicted.extend(more.predicted)
+        self.failed.extend(more.failed)
+        self.counted.extend(more.counted)
+        return self._replace(computer=more.computer or self.computer)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.columns import add_rows
 from db.errors import Refusal, WrongUse
-from db.found import Counted, Failed, Predicted
+from db.found import Computer, Counted, Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
 from db.session import check_generation, insert, writing
 from db.stopping import stopped
@@ -196,8 +196,9 @@ def finish(
     predicted: Sequence[Predicted],
     failed: Sequence[Failed],
     counted: Sequence[Counted] = (),
+    computer: Computer | None = None,
 ) -> bool:
-    """Stores the results of a job and marks it done, in one transaction.
+    """Stores the results of a job and what computed them, and marks it done, in one transaction.
 
     Returns False, and stores nothing, if another worker was first, or if the job was split since it was claimed: a
     worker that counted as dead may come back.
@@ -205,8 +206,9 @@ def finish(
     done = update(Job).where(
         Job.id == claim.id, Job.done_at.is_(None), Job.first == claim.first, Job.last == claim.last
     )
+    by = computer._asdict() if computer else {}
     with writing(engine) as session:
-        if not _rowcount(session.execute(done.values(done_at=now(), leased_until=None, note=None))):
+        if not _rowcount(session.execute(done.values(done_at=now(), leased_until=None, note=None, **by))):
             return False
         for table, rows in ((Prediction, predicted), (Count, counted)):
             if rows:

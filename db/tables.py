@@ -35,7 +35,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 #: The newest migration, as a generation and a step of two digits each. `smoothvote db upgrade` brings a database to it.
-REVISION = "0201"
+REVISION = "0202"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -175,6 +175,9 @@ class Job(Base):
     refused_by: Mapped[str | None]
     note: Mapped[str | None]
     done_at: Mapped[datetime | None]
+    #: What computed its rows, as in db.found.Computer; NULL before they are done, and if an older worker did it.
+    device: Mapped[str | None]
+    engine: Mapped[str | None]
 
 
 class Prediction(Base):

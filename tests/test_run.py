@@ -93,6 +93,17 @@ def test_the_same_command_again_sends_nothing_and_says_the_same(
     assert not (cwd / ".smoothvote" / "worker.log").exists()  # no worker was even started
 
 
+def test_rows_of_the_fastest_engine_are_found_again_by_eager_pytorch(embedded: tuple[Path, dict[str, Any]]) -> None:
+    words = ("verify", "--sample", "3", "--device", "cpu", "--engine", "eager", "--format", "json")
+    found = json.loads(call(*words, cwd=embedded[0]).stdout)
+    assert found["same_images_count"] == [3, 3]
+    assert all(level["largest_difference"] < 1e-3 for level in found["levels"])
+    (stored,) = found["stored"]
+    assert (stored["device"], stored["images"]) == ("cpu", 3)
+    assert found["same_engine"] is (stored["engine"] == "eager f32")
+    assert found["same_weights"]
+
+
 def test_nothing_of_a_run_is_left_behind_when_it_ends(embedded: tuple[Path, dict[str, Any]]) -> None:
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(embedded[0]) not in listed

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from db.errors import Refusal, one_line
+from db.found import Computer
 from db.recipe import Preprocessing
 from worker.engines import Eager, Engine
 from worker.memory import PassSize, ran_out
@@ -97,6 +98,12 @@ class Classifier:
     def network(self) -> nn.Module:
         """The model in fp32 on its device, (N, 3, crop, crop) views in [0, 1] to (N, classes) logits, for an attack."""
         return self._eager.network
+
+    @property
+    def computer(self) -> Computer:
+        """The device and the engines, for the record."""
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
+        return Computer(device, ", then ".join(stage.engine.name for stage in self.cascade))
 
     @torch.inference_mode()
     def predict(self, views: torch.Tensor) -> Answers:

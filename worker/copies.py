@@ -54,7 +54,7 @@ def count_copies(
     tallies: defaultdict[int, Tally] = defaultdict(Counter)
     with closing(spread(lane.labels, groups, lanes=classifier.lanes, threads=classifier.threads)) as results:
         for labelled in results:
-            found = Found([], [], [])
+            found = Found([], [], [], classifier.computer)
             for span, labels in labelled:
                 image_id = span.image.image_id
                 for level, of_level in zip(recipe.levels, labels.tolist(), strict=True):

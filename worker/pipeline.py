@@ -75,7 +75,7 @@ class Group:
                 usable.append((case.image_id, self._draw(case)))
         predicted = list(self._predicted(usable)) if usable else []
         failed = [self.faults.failed[case.image_id] for case in images if case.image_id in self.faults.failed]
-        return Found(predicted, failed, [])
+        return Found(predicted, failed, [], self.classifier.computer)
 
     def _predicted(self, usable: Sequence[tuple[int, "Drawn"]]) -> Iterator[Predicted]:
         with self.watch.on("model"), self.classifier.device_errors():

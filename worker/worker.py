@@ -120,9 +120,7 @@ class Worker:
                 for some in parts:
                     if lost.is_set():
                         return None
-                    all_found.predicted.extend(some.predicted)
-                    all_found.failed.extend(some.failed)
-                    all_found.counted.extend(some.counted)
+                    all_found = all_found.plus(some)
                     alive(self.settings.stall)
         finally:
             faulthandler.cancel_dump_traceback_later()
