@@ -54,7 +54,7 @@ def _rows(place: Place, labels: Labels | None) -> Iterator[Row]:
         for number, row in _parsed(place, _lines(opened, place.shown)):
             where = f"{place.shown} line {number}"
             path = _path(row.get("file_name"), where)
-            yield Row(path, _label(row.get("label"), labels, where) if labels else None, number)
+            yield Row(path, labels.read(row.get("label"), where) if labels else None, number)
 
 
 def _parsed(place: Place, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -105,16 +105,3 @@ def _path(value: Any, where: str) -> str:
     if path.is_absolute() or ".." in path.parts or "\0" in value:
         raise WrongUse(f"{where}: {value!r} leaves the manifest's folder; paths are relative to it")
     return path.as_posix()
-
-
-def _label(value: Any, labels: Labels, where: str) -> int | None:
-    name = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
-    if value is None or name == "":
-        return None
-    index = labels.find(name) if name else None
-    if index is None:
-        known = f"by wnid, name or index below {labels.count}"
-        raise WrongUse(
-            f"{where}: label {value!r:.100} is no class of the model ({known}); --labels none measures without"
-        )
-    return index

@@ -1,6 +1,5 @@
 """Shards as dataset sources: what the kinds of files that hold many images have in common."""
 
-import glob
 import re
 from abc import ABC, abstractmethod
 from collections import deque
@@ -60,13 +59,13 @@ class Shards(ABC):
         """
         self._check(place)
         folder, pattern = _split(place)
-        paths = folder.match(pattern, settings) if glob.has_magic(pattern) else [pattern]
+        paths = folder.match(pattern, settings) if _is_pattern(pattern) else [pattern]
         if not paths:
             raise Unreadable(f"{place.shown}: no file matches")
         files = list(folder.files(paths))
         if missing := next((file for file in files if file.size is None), None):
             raise Unreadable(f"{place.shown}: no such file: {missing.path}")
-        stem = re.sub(r"\W*[*?[\]]+", "", PurePosixPath(place.name).stem)
+        stem = re.sub(r"\W*[*?]+", "", PurePosixPath(place.name).stem)
         return self.contents(folder, files, labels, settings, name=stem or folder.name)
 
     def contents(
@@ -137,9 +136,14 @@ def check_one_set(place: Place, files: Iterable[File]) -> None:
 def _split(place: Place) -> tuple[Place, str]:
     """The folder of a file, or the one above the first part of a path with ``*``; and the rest of the path."""
     folder, rest = place.parent, place.name
-    while glob.has_magic(folder.url or str(folder.folder)):
+    while _is_pattern(folder.url or str(folder.folder)):
         folder, rest = folder.parent, f"{folder.name}/{rest}"
     return folder, rest
+
+
+def _is_pattern(path: str) -> bool:
+    # Not by brackets: a file's name may have some.
+    return "*" in path or "?" in path
 
 
 def _listed(of_shard: Callable[[File], Iterator[Found]], files: Sequence[File], *, ahead: int) -> Iterator[Found]:

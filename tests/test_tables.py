@@ -154,6 +154,14 @@ def test_a_compressed_arrow_file_is_refused(tmp_path: Path) -> None:
     assert message.endswith("a.arrow: its batches are compressed: write it without compression")
 
 
+def test_categories_are_read_from_parquet_and_refused_in_arrow(tmp_path: Path) -> None:
+    rows = table([Row(b"1", None, "tench"), Row(b"2", None, "goldfish")])
+    rows = rows.set_column(1, "label", rows["label"].dictionary_encode())
+    assert labels(read(write_parquet(tmp_path / "a.parquet", rows))) == [0, 1]
+    message = refusal(write_arrow(tmp_path / "a.arrow", rows))
+    assert message.endswith("a.arrow: column label is dictionary-encoded: write it without")
+
+
 def test_a_row_group_too_large_for_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "GROUP_LIMIT", 2000)
     rows = table([Row(bytes([number]) * 400, None, 0) for number in range(4)])

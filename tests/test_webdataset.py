@@ -135,6 +135,10 @@ def test_a_folder_of_several_sets_of_shards_is_refused_with_a_pattern_for_each(t
     assert "no file matches" in refusal(tmp_path / "test-*.tar")
 
 
+def test_a_name_with_brackets_is_no_pattern(tmp_path: Path) -> None:
+    assert read(write_tar(tmp_path / "photos [1].tar", {"a.jpg": IMAGE})).name == "photos [1]"
+
+
 def test_a_folder_with_images_is_a_folder_of_images(tmp_path: Path) -> None:
     write_tar(put(tmp_path, "a.jpg") / "more.tar", {"b.jpg": IMAGE})
     dataset = read(tmp_path)

@@ -41,6 +41,8 @@ class Arrow(Shards):
             if source.read(len(FILE_FORMAT)) != FILE_FORMAT:
                 source.seek(0)
             schema = pa.ipc.read_schema(source)
+            if encoded := [field.name for field in schema if pa.types.is_dictionary(field.type)]:
+                raise WrongUse(f"{where}: column {encoded[0]} is dictionary-encoded: write it without")
             table = table_of(schema, labels, where)
             row, empty = 0, True
             for begin, body, batch in _batches(source, schema):
