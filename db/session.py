@@ -3,12 +3,27 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    column,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from db.errors import Away, WrongUse, one_line
 from db.settings import Settings
@@ -18,7 +33,7 @@ from db.tables import REVISION, Base
 DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 
 #: Reads the revision, which Alembic stores.
-REVISION_OF = text("SELECT version_num FROM alembic_version")
+REVISION_OF = select(table("alembic_version", column("version_num")).c.version_num)
 
 #: PostgreSQL's error code for a write to a server that is read-only.
 READ_ONLY = "25006"
@@ -94,9 +109,13 @@ def check_generation(session: Session) -> None:
     Raises:
         Away: if somebody did. A worker then waits, until a newer one replaces it.
     """
-    engine = session.get_bind()
+    check_same_generation(session.scalar(REVISION_OF), session.get_bind().engine)
+
+
+def check_same_generation(found: str | None, engine: Engine) -> None:
+    """The same, of a revision that was read already."""
     try:
-        check_revision(session.scalar(REVISION_OF), shown(engine.engine))
+        check_revision(found, shown(engine))
     except WrongUse as error:
         raise Away(str(error)) from None
 
@@ -116,8 +135,7 @@ def open_engine(settings: Settings) -> Engine:
                 f"SMOOTHVOTE_DATABASE_URL: {url.drivername} is not supported; use postgresql:// or sqlite:///FILE"
             )
         # Few connections per process: the server's limit is shared by all workers.
-        pool: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
-        engine = create_engine(url, connect_args=TIMEOUTS[url.get_backend_name()], **pool)
+        engine = create_engine(url, connect_args=TIMEOUTS[url.get_backend_name()], pool_size=2, max_overflow=1)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise WrongUse(
             "SMOOTHVOTE_DATABASE_URL is not a database URL: use postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
@@ -127,6 +145,7 @@ def open_engine(settings: Settings) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "checkout", _leave_if_ended)
         event.listen(engine, "handle_error", _leave_read_only)
     return engine
 
@@ -211,6 +230,16 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
         for setting, value in SERVER_SETTINGS.items():
             cursor.execute(f"SET {setting} = '{value}'")
     connection.autocommit = False
+
+
+def _leave_if_ended(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    # A server that restarts ends its connections, and says so: there is something to read before anything was asked.
+    # Not SQLAlchemy's pre-ping, which asks the server each time; that takes as long as a statement.
+    rested, record.info["used"] = "used" in record.info, True
+    with DefaultSelector() as selector:
+        selector.register(connection.fileno(), EVENT_READ)
+        if rested and selector.select(timeout=0):
+            raise DisconnectionError("the server ended this connection")
 
 
 def _leave_read_only(context: ExceptionContext) -> None:

@@ -8,14 +8,30 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, not_, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Double,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.columns import add_rows
 from db.errors import Refusal, WrongUse
 from db.found import Computer, Counted, Failed, Predicted
 from db.recipe import Preprocessing, Recipe, make_recipe
-from db.session import check_generation, insert, writing
+from db.session import REVISION_OF, check_generation, check_same_generation, insert, reading, writing
 from db.stopping import stopped
 from db.tables import Count, Dataset, Failure, Image, Job, Prediction, Run, now
 
@@ -92,11 +108,44 @@ UNSENT: dict[str, Any] = {"sent_at": None, "leased_until": None, "worker": None}
 
 # -- work --------------------------------------------------------------------------------------------------------
 
+# What every job asks for is built once: to build a statement takes longer than the database takes to do it.
+_FREE = (
+    Job.id == bindparam("job_id"),
+    Job.done_at.is_(None),
+    or_(Job.leased_until.is_(None), Job.leased_until < now()),
+    Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
+    or_(Job.attempts == 0, bindparam("again", type_=Boolean())),
+)
+_LEASED = {
+    "leased_until": now(bindparam("lease", type_=Double())), "attempts": Job.attempts + 1, "worker": bindparam("by"),
+    "refused_by": None, "note": None,
+}  # fmt: skip
+_CLAIM = (
+    update(Job)
+    .where(*_FREE)
+    .values(_LEASED)
+    .returning(Job.run_id, Job.first, Job.last, Job.copies_first, Job.copies_last, Job.attempts)
+)
+_RUN = (
+    select(Run.dataset_id, Run.recipe, Run.weights_sha256, Run.preprocessing, Dataset.root)
+    .add_columns(REVISION_OF.scalar_subquery().label("revision"))
+    .join(Dataset)
+    .where(Run.id == bindparam("run_id"))
+)
+_SPAN = (Image.dataset_id == bindparam("dataset_id"), Image.position.between(bindparam("first"), bindparam("last")))
+_FAILED = select(Failure.image_id).where(Failure.run_id == bindparam("run_id"))
+_IMAGES = (
+    select(Image.id, Image.path, Image.label, Image.bytes)
+    .where(*_SPAN, Image.id.not_in(_FAILED))
+    .order_by(Image.position)
+)
 
-def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | None:
+
+def claim(engine: Engine, job_id: int, *, worker: str, lease: float, first_attempt: bool = False) -> Claim | None:
     """Claims a job for a worker for ``lease`` seconds; None if it is done, cancelled or claimed by another.
 
-    The attempt is counted and committed before the worker touches any pixel, so that a crash cannot hide it.
+    With ``first_attempt``, a job that was tried before and not finished is left alone, too. The attempt is counted and
+    committed before the worker touches any pixel, so that a crash cannot hide it.
 
     Images that have a failure are left out: an earlier job, of other copies of them, found that they cannot be used.
     So are, of a certificate that stops early, the images that have stopped.
@@ -104,35 +153,35 @@ def claim(engine: Engine, job_id: int, *, worker: str, lease: float) -> Claim | 
     Raises:
         Away: if the database was upgraded to another generation while this process ran.
     """
-    free = or_(Job.leased_until.is_(None), Job.leased_until < now())
-    wanted = Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None)))
-    taken = (
-        update(Job)
-        .where(Job.id == job_id, Job.done_at.is_(None), free, wanted)
-        .values(leased_until=now(lease), attempts=Job.attempts + 1, worker=worker, refused_by=None, note=None)
-        .returning(Job.run_id, Job.first, Job.last, Job.copies_first, Job.copies_last, Job.attempts)
-    )
-    with writing(engine) as session:
-        check_generation(session)
-        job = session.execute(taken).one_or_none()
-        if job is None:
-            return None
-        of_run = (Run.dataset_id, Run.recipe, Run.weights_sha256, Run.preprocessing, Dataset.root)
-        run = session.execute(select(*of_run).join(Dataset).where(Run.id == job.run_id)).one()
-        mine = [Image.dataset_id == run.dataset_id, Image.position.between(job.first, job.last)]
-        left_out = [select(Failure.image_id).where(Failure.run_id == job.run_id)]
-        with suppress(WrongUse):  # the worker is going to refuse a recipe that cannot be read
-            recipe = make_recipe(**run.recipe)
-            if recipe.stopping:
-                left_out.append(select(stopped(job.run_id, recipe, select(Image.id).where(*mine)).c.image_id))
-        images = select(Image.id, Image.path, Image.label, Image.bytes).where(*mine, *map(Image.id.not_in, left_out))
-        rows = session.execute(images.order_by(Image.position)).all()
+    try:
+        with engine.begin() as connection:
+            asked = {"job_id": job_id, "lease": lease, "by": worker, "again": not first_attempt}
+            job = connection.execute(_CLAIM, asked).one_or_none()
+            if job is None:
+                return None
+            run = connection.execute(_RUN, {"run_id": job.run_id}).one()
+            check_same_generation(run.revision, engine)
+            span = {"dataset_id": run.dataset_id, "first": job.first, "last": job.last}
+            images = connection.execute(_wanted(job.run_id, run.recipe), {"run_id": job.run_id, **span}).all()
+    except DBAPIError:
+        with reading(engine) as session:
+            check_generation(session)  # a newer generation may lack what the statements name
+        raise
     return Claim(
         id=job_id, run_id=job.run_id, first=job.first, last=job.last, attempts=job.attempts,
         copies=(job.copies_first, job.copies_last), recipe=run.recipe, root=run.root,
-        images=[(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in rows],
+        images=[(row.id, Entry(path=row.path, label=row.label, bytes=row.bytes)) for row in images],
         weights_sha256=run.weights_sha256, preprocessing=run.preprocessing,
     )  # fmt: skip
+
+
+def _wanted(run_id: str, recipe: dict[str, Any]) -> Select[int, str, int | None, int | None]:
+    """Asks for those images of a job that are wanted still."""
+    with suppress(WrongUse):  # the worker is going to refuse a recipe that cannot be read
+        if (known := make_recipe(**recipe)).stopping:
+            done = stopped(run_id, known, select(Image.id).where(*_SPAN)).c.image_id
+            return _IMAGES.where(Image.id.not_in(select(done)))
+    return _IMAGES
 
 
 def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
@@ -190,6 +239,16 @@ def pin_weights(engine: Engine, run_id: str, *, weights_sha256: str, preprocessi
             )
 
 
+_DONE = (
+    update(Job)
+    .where(
+        *(Job.id == bindparam("job_id"), Job.done_at.is_(None)),
+        *(Job.first == bindparam("first_image"), Job.last == bindparam("last_image")),
+    )
+    .values(done_at=now(), leased_until=None, note=None, device=bindparam("on"), engine=bindparam("with"))
+)
+
+
 def finish(
     engine: Engine,
     claim: Claim,
@@ -203,12 +262,10 @@ def finish(
     Returns False, and stores nothing, if another worker was first, or if the job was split since it was claimed: a
     worker that counted as dead may come back.
     """
-    done = update(Job).where(
-        Job.id == claim.id, Job.done_at.is_(None), Job.first == claim.first, Job.last == claim.last
-    )
-    by = computer._asdict() if computer else {}
+    device, engine_used = computer or (None, None)
+    asked = {"job_id": claim.id, "first_image": claim.first, "last_image": claim.last, "on": device, "with": engine_used}
     with writing(engine) as session:
-        if not _rowcount(session.execute(done.values(done_at=now(), leased_until=None, note=None, **by))):
+        if not _rowcount(session.connection().execute(_DONE, asked)):
             return False
         for table, rows in ((Prediction, predicted), (Count, counted)):
             if rows:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     Double,
@@ -55,8 +56,8 @@ class now(FunctionElement[datetime]):  # lower case, as SQLAlchemy's own functio
     type = Utc()
     inherit_cache = True
 
-    def __init__(self, plus: float = 0) -> None:
-        super().__init__(*([plus] if plus else []))
+    def __init__(self, plus: float | ColumnElement[float] | None = None) -> None:
+        super().__init__(*([] if plus is None else [plus]))
 
 
 @compiles(now)
