@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from sqlalchemy import Engine, create_engine, func, insert, select, text
+from sqlalchemy import Engine, create_engine, func, insert, make_url, select, text
 
-from db.migrations import upgrade
 from db.recipe import make_recipe
-from db.session import open_engine
-from db.settings import load_settings
 from db.tables import Dataset, Job, Prediction, Run
 from tests.servers import PostgresServer, RedisServer
 
@@ -47,7 +44,7 @@ class Used:
 
 
 class Fleet:
-    """The servers, and the processes of one checkout at a time.
+    """The servers, and the processes of one checkout at a time. Each checkout has a database of its own.
 
     Args:
         folder: for all files; its path must be short enough for a socket.
@@ -57,14 +54,13 @@ class Fleet:
     """
 
     def __init__(self, folder: Path, *, images: int, rate: float, job_size: int) -> None:
-        self.folder, self.job_size, self.rate = folder, job_size, rate
+        self.folder, self.images, self.rate, self.job_size = folder, images, rate, job_size
         for name in ("redis", "postgres"):
             (folder / name).mkdir()
         self.redis = RedisServer(folder / "redis")
         # Commits reach the disk, as they do in production.
         self.postgres = PostgresServer(folder / "postgres", "-c fsync=on -c max_connections=300 -c shared_buffers=1GB")
         self.environment = os.environ | {
-            "SMOOTHVOTE_DATABASE_URL": self.postgres.url,
             "SMOOTHVOTE_BROKER_URL": self.redis.url,
             "SMOOTHVOTE_DEVICE": "cpu",
             "SMOOTHVOTE_WINDOW": str(WINDOW),
@@ -72,43 +68,47 @@ class Fleet:
             "OMP_NUM_THREADS": "1",
             "PYTHONWARNINGS": "ignore",
         }
-        made = open_engine(load_settings(database_url=self.postgres.url))
-        upgrade(made)
-        made.dispose()
-        self.engine: Engine = create_engine(self.postgres.url)
-        self.dataset_images = images
-        self._record_dataset(images)
+        self.records: dict[Path, Engine] = {}
         self._numbers = count()
         self.trace = folder / "trace"
+        #: The checkout whose processes run.
+        self.code = HERE.parent
         self.workers: list[subprocess.Popen[bytes]] = []
         self.dispatcher: subprocess.Popen[bytes] | None = None
 
     # -- the record --------------------------------------------------------------------------------------------------
 
-    def _record_dataset(self, images: int) -> None:
-        with self.engine.begin() as connection:
-            row = {"name": "photos", "root": "/photos", "fingerprint": "f" * 64, "size": images, "found": images}
-            self.dataset_id = connection.execute(insert(Dataset).values(row).returning(Dataset.id)).scalar_one()
+    @property
+    def record(self) -> Engine:
+        """The database of the checkout whose processes run. The checkout itself makes its tables."""
+        if self.code not in self.records:
+            name = f"record{len(self.records)}"
+            with create_engine(self.postgres.url, isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+            self.records[self.code] = create_engine(make_url(self.postgres.url).set(database=name))
+            self._command("db", "upgrade").wait()
+            self._record_dataset()
+        return self.records[self.code]
+
+    def _record_dataset(self) -> None:
+        row = {"name": "photos", "root": "/photos", "fingerprint": "f" * 64, "size": self.images, "found": self.images}
+        with self.record.begin() as connection:
+            dataset = connection.execute(insert(Dataset).values(row).returning(Dataset.id)).scalar_one()
             connection.execute(
                 text(
                     "INSERT INTO images (dataset_id, position, path, label, bytes) SELECT :dataset, number,"
                     " 'n01440764/n01440764_' || number || '.JPEG', number % 1000, 110000"
                     " FROM generate_series(0, :images - 1) AS number"
                 ),
-                {"dataset": self.dataset_id, "images": images},
+                {"dataset": dataset, "images": self.images},
             )
 
     def record_run(self, jobs: int) -> str:
         """Records a run of so many jobs over the first images of the dataset; returns its id."""
         recipe = make_recipe(model="efficientnet_lite0", levels=LEVELS, seed=next(self._numbers))
-        run = {
-            "id": recipe.run_id("f" * 64),
-            "dataset_id": self.dataset_id,
-            "name": "scale",
-            "recipe": recipe.content(),
-        }
-        with self.engine.begin() as connection:
-            connection.execute(insert(Run).values(run))
+        run = {"id": recipe.run_id("f" * 64), "name": "scale", "recipe": recipe.content()}
+        with self.record.begin() as connection:
+            connection.execute(insert(Run).values(**run, dataset_id=select(Dataset.id).scalar_subquery()))
             connection.execute(
                 text(
                     "INSERT INTO jobs (run_id, first, last, copies_first, copies_last)"
@@ -117,6 +117,7 @@ class Fleet:
                 ),
                 {"run": run["id"], "size": self.job_size, "jobs": jobs},
             )
+        with self.record.begin() as connection:
             connection.execute(text("ANALYZE"))
         return str(run["id"])
 
@@ -134,34 +135,37 @@ class Fleet:
 
     def _count(self, *what: object) -> int:
         column, *where = what
-        with self.engine.begin() as connection:
+        with self.record.begin() as connection:
             return int(connection.execute(select(func.count(column)).where(*where)).scalar_one())  # type: ignore[arg-type]
 
     # -- the processes -----------------------------------------------------------------------------------------------
 
     def start(self, code: Path, workers: int) -> float:
         """Starts a dispatcher and workers of a checkout; returns how long it took until all waited for a message."""
+        self.code = code
+        _ = self.record
         self.redis.client.flushall()
         self.trace = self.folder / f"trace{next(self._numbers)}"
         self.trace.mkdir()
-        self.dispatcher = self._command(code, "dispatch")
+        self.dispatcher = self._command("dispatch")
         began = time.monotonic()
         for _ in range(workers):
-            self.add_worker(code)
+            self.add_worker()
         self.until(lambda: self.redis.client.info("clients")["blocked_clients"] >= workers, "the workers to be ready")
         return time.monotonic() - began
 
-    def add_worker(self, code: Path) -> None:
-        self.workers.append(self._command(code, "worker", "--processes", "1"))
+    def add_worker(self) -> None:
+        self.workers.append(self._command("worker", "--processes", "1"))
 
-    def _command(self, code: Path, *words: str) -> subprocess.Popen[bytes]:
+    def _command(self, *words: str) -> subprocess.Popen[bytes]:
         environment = self.environment | {
-            "PYTHONPATH": f"{HERE / 'stand_in'}{os.pathsep}{code}",
+            "SMOOTHVOTE_DATABASE_URL": self.record.url.render_as_string(hide_password=False),
+            "PYTHONPATH": f"{HERE / 'stand_in'}{os.pathsep}{self.code}",
             "STAND_IN_TRACE": str(self.trace),
         }
         with (self.folder / f"{words[0]}.log").open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "smoothvote", *words], cwd=code, env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "smoothvote", *words], cwd=self.code, env=environment, stdout=log, stderr=log
             )
 
     def stop(self) -> None:
@@ -177,7 +181,8 @@ class Fleet:
         """Ends everything."""
         for process in [*self.workers, *([self.dispatcher] if self.dispatcher else [])]:
             process.kill()
-        self.engine.dispose()
+        for record in self.records.values():
+            record.dispose()
         self.redis.end()
         self.postgres.end()
 
@@ -206,7 +211,7 @@ class Fleet:
 
     def used(self) -> Used:
         """What the processes of each part have used so far."""
-        with self.engine.connect() as connection:
+        with self.record.connect() as connection:
             backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
             done = connection.execute(
                 text("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")

@@ -96,11 +96,11 @@ def _point(
 def time_to_first_job(fleet: Fleet, code: Path) -> float:
     """Seconds from the start of a worker that is added to a running queue until its device computes."""
     fleet.start(code, 1)
-    jobs = fleet.dataset_images // fleet.job_size
+    jobs = fleet.images // fleet.job_size
     fleet.record_run(jobs)
     fleet.until(lambda: _began(fleet) == 1, "the first worker to do two jobs")
     began = time.monotonic()
-    fleet.add_worker(code)
+    fleet.add_worker()
     fleet.until(lambda: len([one for one in fleet.busy().values() if one]) == 2, "the second worker to do a job")
     first = max(of_one[0].begun for of_one in fleet.busy().values())
     fleet.stop()
