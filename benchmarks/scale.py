@@ -11,6 +11,7 @@ import json
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 
 import click
@@ -20,24 +21,23 @@ from rich.table import Table
 from benchmarks.fleet import LEVELS, Busy, Fleet, Used
 
 ROOT = Path(__file__).parent.parent
+#: Seconds for which there is work while a worker is added.
+STARTING = 90
 
 
 @dataclass
-class Point:
-    """What was measured with one number of workers, from when all were at work until the queue ran out."""
+class Work:
+    """What the workers did between two moments."""
 
-    code: str
-    workers: int
-    #: Seconds from the start of the processes until all waited for a message.
-    ready: float
-    #: Seconds measured, and the jobs that ended in them.
     seconds: float
+    #: Those that ended.
     jobs: int
     images_per_s: float
     #: The share of the time in which the devices computed.
     busy: float
     #: Jobs of the worker that did most, over those of the one that did least.
     most_over_least: float
+    #: A job.
     transactions: float
     commands: float
     #: Milliseconds of CPU a job, by part.
@@ -49,8 +49,19 @@ class Point:
         return sum(self.cpu_ms.values())
 
 
+@dataclass
+class Point:
+    """What was measured with one number of workers of a checkout."""
+
+    code: str
+    workers: int
+    #: Seconds from the start of the processes until all waited for a message.
+    ready: float
+    work: Work
+
+
 def measure(fleet: Fleet, code: Path, workers: int, images: int) -> Point:
-    """One run of so many images a worker."""
+    """One run of so many images a worker: measured from when all are at work until the queue runs out."""
     jobs = workers * images // fleet.job_size
     ready = fleet.start(code, workers)
     run_id = fleet.record_run(jobs)
@@ -58,34 +69,36 @@ def measure(fleet: Fleet, code: Path, workers: int, images: int) -> Point:
     before = fleet.used()
     # Until there may be none left on the queue: a process has a few in hand.
     fleet.until(lambda: sum(map(len, fleet.busy().values())) >= jobs - 3 * workers, "the queue to run out")
-    after = fleet.used()
-    busy = fleet.busy()
+    after, busy = fleet.used(), fleet.busy()
     fleet.check(run_id, jobs)
     fleet.stop()
-    return _point(fleet, code, busy, before, after, ready=ready)
+    return Point(code.name, workers, ready, work_of(busy, before, after, job_size=fleet.job_size))
 
 
 def _began(fleet: Fleet) -> int:
     return sum(len(of_one) >= 2 for of_one in fleet.busy().values())
 
 
-def _point(
-    fleet: Fleet, code: Path, busy: dict[int, list[Busy]], before: Used, after: Used, *, ready: float
-) -> Point:  # fmt: skip
-    seconds, workers = after.at - before.at, len(busy)
+def work_of(busy: dict[int, list[Busy]], before: Used, after: Used, *, job_size: int) -> Work:
+    """What devices did between two moments, and what that took.
+
+    Args:
+        busy: when each device computed; it may begin earlier and end later.
+        before: what all processes had used at the first moment.
+        after: what they had used at the second.
+        job_size: images of a job.
+    """
+    seconds = after.at - before.at
     done = [sum(before.at < job.ended <= after.at for job in of_one) for of_one in busy.values()]
     computed = sum(
         max(0.0, min(job.ended, after.at) - max(job.begun, before.at)) for of_one in busy.values() for job in of_one
     )
     jobs = sum(done)
-    return Point(
-        code=code.name,
-        workers=workers,
-        ready=ready,
+    return Work(
         seconds=seconds,
         jobs=jobs,
-        images_per_s=jobs * fleet.job_size / seconds,
-        busy=computed / (workers * seconds),
+        images_per_s=jobs * job_size / seconds,
+        busy=computed / (len(busy) * seconds),
         most_over_least=max(done) / max(1, min(done)),
         transactions=(after.transactions - before.transactions) / jobs,
         commands=(after.commands - before.commands) / jobs,
@@ -97,7 +110,8 @@ def time_to_first_job(fleet: Fleet, code: Path) -> float:
     """Seconds from the start of a worker that is added to a running queue until its device computes."""
     fleet.start(code, 1)
     jobs = fleet.images // fleet.job_size
-    fleet.record_run(jobs)
+    for _ in range(ceil(STARTING * fleet.rate / (3 * len(LEVELS) * fleet.job_size) / jobs)):
+        fleet.record_run(jobs)
     fleet.until(lambda: _began(fleet) == 1, "the first worker to do two jobs")
     began = time.monotonic()
     fleet.add_worker()
@@ -109,23 +123,24 @@ def time_to_first_job(fleet: Fleet, code: Path) -> float:
 
 def table_of(points: list[Point], fleet: Fleet) -> Table:
     """A line a point."""
-    table = Table(
-        title=f"{fleet.job_size} images a job, {fleet.rate:g} views/s a device" if fleet.rate else "no device"
-    )
+    device = f"devices of {fleet.rate:g} views/s" if fleet.rate else "devices that take no time"
+    table = Table(title=f"{fleet.job_size} images a job, {device}; of a job: transactions, Redis commands, CPU ms")
+    table.add_column("code")
     for heading in (
-        "code", "workers", "images/s", "jobs/s", "device busy", "of linear", "jobs, most/least", "transactions a job",
-        "Redis commands a job", "CPU ms a job", "workers", "postgres", "redis", "dispatcher", "CPU µs a row",
+        "workers", "images/s", "jobs/s", "busy", "of linear", "most/least", "trans.", "Redis", "CPU", "workers",
+        "postgres", "redis", "dispatcher", "CPU µs/row",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for point in points:
-        one = next(one for one in points if one.code == point.code)  # the fewest workers of this code
-        linear = point.images_per_s / point.workers / (one.images_per_s / one.workers)
+        work = point.work
+        fewest = next(one for one in points if one.code == point.code)
+        linear = work.images_per_s / point.workers / (fewest.work.images_per_s / fewest.workers)
         table.add_row(
-            point.code, str(point.workers), f"{point.images_per_s:.0f}", f"{point.jobs / point.seconds:.1f}",
-            f"{point.busy:.3f}" if fleet.rate else "–", f"{linear:.3f}", f"{point.most_over_least:.2f}",
-            f"{point.transactions:.1f}", f"{point.commands:.1f}", f"{point.cpu:.1f}",
-            *(f"{point.cpu_ms[part]:.1f}" for part in ("workers", "postgres", "redis", "dispatcher")),
-            f"{1000 * point.cpu / fleet.rows:.0f}",
+            point.code, str(point.workers), f"{work.images_per_s:.0f}", f"{work.jobs / work.seconds:.1f}",
+            f"{work.busy:.3f}" if fleet.rate else "–", f"{linear:.3f}", f"{work.most_over_least:.2f}",
+            f"{work.transactions:.1f}", f"{work.commands:.1f}", f"{work.cpu:.1f}",
+            *(f"{work.cpu_ms[part]:.1f}" for part in ("workers", "postgres", "redis", "dispatcher")),
+            f"{1000 * work.cpu / fleet.rows:.0f}",
         )  # fmt: skip
     return table
 
@@ -152,15 +167,15 @@ def main(workers: str, rate: float, job_size: int, images: int, against: Path | 
             for number in numbers:
                 for code in codes:
                     points.append(measure(fleet, code, number, images))
-                    click.echo(f"{code.name}: {number} workers, {points[-1].images_per_s:.0f} images/s", err=True)
-            added = {code.name: time_to_first_job(fleet, code) for code in codes}
+                    click.echo(f"{code.name}: {number} workers, {points[-1].work.images_per_s:.0f} images/s", err=True)
+            added = {code.name: time_to_first_job(fleet, code) for code in codes if rate}
         finally:
             fleet.end()
-    Console(width=180).print(table_of(points, fleet))
+    Console(width=170).print(table_of(points, fleet))
     for name, seconds in added.items():
         click.echo(f"{name}: a worker that is added to a running queue computes {seconds:.1f} s after its start")
     if file:
-        shown = [asdict(point) | {"cpu_ms_all": point.cpu} for point in points]
+        shown = [{"code": one.code, "workers": one.workers, "ready_s": one.ready, **asdict(one.work)} for one in points]
         given = {"rate": rate, "job_size": job_size, "images": images, "levels": LEVELS}
         file.write_text(json.dumps(given | {"points": shown, "first_job_s": added}, indent=2) + "\n")
 

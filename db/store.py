@@ -262,8 +262,8 @@ def finish(
     Returns False, and stores nothing, if another worker was first, or if the job was split since it was claimed: a
     worker that counted as dead may come back.
     """
-    device, engine_used = computer or (None, None)
-    asked = {"job_id": claim.id, "first_image": claim.first, "last_image": claim.last, "on": device, "with": engine_used}
+    device, engines = computer or (None, None)
+    asked = {"job_id": claim.id, "first_image": claim.first, "last_image": claim.last, "on": device, "with": engines}
     with writing(engine) as session:
         if not _rowcount(session.connection().execute(_DONE, asked)):
             return False

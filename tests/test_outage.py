@@ -149,3 +149,16 @@ def test_an_error_that_would_happen_again_is_raised_at_once(postgres: Engine) ->
         outlast(lambda: insert("n"), pytest.fail)
     with pytest.raises(ZeroDivisionError):
         outlast(lambda: 1 // 0, pytest.fail)
+
+
+def test_a_connection_that_the_server_has_ended_meanwhile_is_replaced_before_it_is_used(postgres: Engine) -> None:
+    with reading(postgres) as session:
+        backend = session.scalar(text("SELECT pg_backend_pid()"))
+    admin = create_engine(postgres.url)
+    with admin.begin() as connection:
+        connection.execute(
+            text("SELECT pg_terminate_backend(:backend, 10000)"), {"backend": backend}
+        )  # and waits for it
+    admin.dispose()
+    with reading(postgres) as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) != backend
