@@ -3,6 +3,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
 numbers = itertools.count()
+
+# Threads of PyTorch that have nothing to do sleep. By default each spins for a while, on a core that another test
+# needs. Read as torch is imported, here and in each process that a test starts.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 #: The files that take longest. `make test` starts them first, so that none is left to one process alone at the end.
 #: Files that mostly wait alternate with files that mostly compute.
@@ -76,16 +81,16 @@ def postgres_url(short_folder: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
-    """Makes empty databases, and drops them at the end."""
+@contextmanager
+def databases(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Makes databases, empty or as copies of another; gives their URLs, and drops them at the end."""
     server = create_engine(make_url(postgres_url), isolation_level="AUTOCOMMIT")
     made: list[str] = []
 
-    def make() -> str:
+    def make(template: str = "template1") -> str:
         made.append(f"smoothvote_test_{os.getpid()}_{next(numbers)}")
         with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {made[-1]}"))
+            connection.execute(text(f"CREATE DATABASE {made[-1]} TEMPLATE {template}"))
         return make_url(postgres_url).set(database=made[-1]).render_as_string(hide_password=False)
 
     yield make
@@ -95,12 +100,48 @@ def new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
     server.dispose()
 
 
+@pytest.fixture
+def new_postgres(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Makes databases, and drops them at the end."""
+    with databases(postgres_url) as make:
+        yield make
+
+
+def migrated(database_url: str) -> str:
+    engine = open_engine(Settings(database_url=database_url))
+    upgrade(engine)
+    engine.dispose()
+    return database_url
+
+
+# A database is migrated once and then copied: to migrate each anew took hundreds of tests most of their time.
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a migrated database without rows."""
+    file = tmp_path_factory.mktemp("template") / "record.db"
+    migrated(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database without rows."""
+    with databases(postgres_url) as make:
+        yield str(make_url(migrated(make())).database)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
+    """A database of each kind without rows: migrated if the test asks for `engine`, otherwise empty."""
+    ask, full = request.getfixturevalue, "engine" in request.fixturenames
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'record.db'}"
-    url: str = request.getfixturevalue("new_postgres")()
+        file = tmp_path / "record.db"
+        if full:
+            shutil.copy(ask("sqlite_template"), file)
+        return f"sqlite:///{file}"
+    url: str = ask("new_postgres")(*([ask("postgres_template")] if full else []))
     return url
 
 
@@ -112,9 +153,6 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
     """A migrated database of each kind."""
-    engine = open_engine(settings)
-    upgrade(engine)
-    engine.dispose()
     engine = connect(settings)
     yield engine
     engine.dispose()

@@ -147,7 +147,7 @@ def half_way(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -
     try:
         deadline = time.monotonic() + 120
         while jobs_done(cwd) == before and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.1)
         assert before < jobs_done(cwd) < IMAGES, (cwd / "said").read_text()
         yield process
     finally:
