@@ -1,9 +1,11 @@
-"""Summaries: the stored tallies of complete runs, so that a report over ten million predictions reads a few rows.
+"""Summaries: stored tallies of runs, so that a report over ten million predictions reads a few rows.
 
 The predictions of a complete run never change, so its tallies are counted once and stored. An incomplete run is
-counted each time. Summaries are a cache: they can be deleted, and the next report counts again.
+counted each time; but of one that is large, the dispatcher stores the tallies of what is done so far, again and again,
+and a report is of that moment: what is predicted since then is still pending in it. Summaries are a cache: they can be
+deleted, and the next report counts again.
 
-    predictions --(db/tally.py counts)--> tallies --(complete run: stored)--> summaries --> report
+    predictions --(db/tally.py counts)--> tallies --(complete, or large: stored)--> summaries --> report
 """
 
 from contextlib import suppress
@@ -16,12 +18,16 @@ from sqlalchemy.orm import Session
 
 from db.runs import RunInfo, find_run, progress
 from db.session import insert, reading, writing
-from db.tables import Job, Prediction, Run, Summary
+from db.tables import Dataset, Job, Prediction, Run, Summary
 from db.tally import Tally, Thresholding, count
 
 #: Raised whenever the counting or the fields of a Tally change. Summaries of another version are not read: the next
 #: report counts the run again and replaces them.
 VERSION = 2
+#: The version of tallies of an incomplete run. Code that knows nothing of these does not read them.
+SO_FAR = -VERSION
+#: Images of a run that is large: with four levels, a million predictions are counted in two seconds or so.
+LARGE = 250_000
 
 
 def tallies(session: Session, run: RunInfo, *, stored: bool = True) -> dict[float, Tally]:
@@ -33,8 +39,10 @@ def tallies(session: Session, run: RunInfo, *, stored: bool = True) -> dict[floa
         stored: False to count even if there are summaries.
     """
     if stored:
-        rows = select(Summary.level, Summary.tally).where(Summary.run_id == run.id, Summary.version == VERSION)
-        if found := {row.level: _from_json(row.tally) for row in session.execute(rows)}:
+        if found := _stored(session, run, VERSION):
+            return found
+        state = progress(session, run)
+        if not state.complete and not state.cancelled and (found := _stored(session, run, SO_FAR)):
             return found
     return count(session, run)
 
@@ -49,15 +57,49 @@ def summarise(engine: Engine, run: RunInfo) -> None:
         if session.scalars(kept).one() or not progress(session, run).complete:
             return
         counted = count(session, run)
+    with suppress(DBAPIError):
+        _store(engine, run, VERSION, counted)
+
+
+def summarise_so_far(engine: Engine, run: RunInfo) -> None:
+    """Stores the tallies of what is done of an incomplete run, unless these are stored already."""
+    with reading(engine) as session:
+        state = progress(session, run)
+        stored = max((tally.predicted for tally in _stored(session, run, SO_FAR).values()), default=0)
+        if state.complete or state.done - state.failed - state.skipped <= stored:
+            return
+        counted = count(session, run)
+    _store(engine, run, SO_FAR, counted)
+
+
+def _stored(session: Session, run: RunInfo, version: int) -> dict[float, Tally]:
+    rows = select(Summary.level, Summary.tally).where(Summary.run_id == run.id, Summary.version == version)
+    return {row.level: _from_json(row.tally) for row in session.execute(rows)}
+
+
+def _store(engine: Engine, run: RunInfo, version: int, counted: dict[float, Tally]) -> None:
     rows = [
-        {"run_id": run.id, "level": level, "version": VERSION, "tally": asdict(tally)}
+        {"run_id": run.id, "level": level, "version": version, "tally": asdict(tally)}
         for level, tally in counted.items()
     ]
-    with suppress(DBAPIError), writing(engine) as session:
+    if not rows:
+        return
+    with writing(engine) as session:
         add = insert(session, Summary)
         newer = {"version": add.excluded.version, "tally": add.excluded.tally}
-        if rows:
-            session.execute(add.on_conflict_do_update(index_elements=["run_id", "level"], set_=newer), rows)
+        # What another process counted of the complete run meanwhile stays.
+        older = Summary.version != VERSION
+        session.execute(
+            add.on_conflict_do_update(index_elements=["run_id", "level"], set_=newer, where=older), rows
+        )  # fmt: skip
+
+
+def large_and_open(session: Session) -> list[RunInfo]:
+    """The runs of votes over so many images that counting takes seconds, of which some jobs are still to be done."""
+    to_do = select(Job.run_id).where(Job.run_id == Run.id, Job.done_at.is_(None)).exists()
+    wanted = select(Run.id).join(Dataset).where(Dataset.size >= LARGE, Run.cancelled_at.is_(None), to_do)
+    found = [find_run(session, run_id) for run_id in session.scalars(wanted)]
+    return [run for run in found if not run.recipe.certifies]
 
 
 def unsummarised(session: Session) -> list[RunInfo]:

@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.due import split_spent, take_due, unsend
 from db.outage import passes, reason
-from db.session import check_generation, reading, writing
+from db.session import check_generation, writing
 from db.settings import Settings
-from db.summaries import summarise, unsummarised
 from producer.broker import Broker, BrokerDown
+from producer.summarise import summarise_for_ever
 
 logger = logging.getLogger(__name__)
 
@@ -107,24 +107,3 @@ def dispatch_for_ever(engine: Engine, broker: Broker, settings: Settings) -> NoR
             wait = min(wait * 2, SLOWEST)
             logger.warning("%s (trying again in %.0f s)", reason(error), wait)
         time.sleep(wait)
-
-
-def summarise_for_ever(engine: Engine) -> NoReturn:
-    """Stores the counts of each complete run, so that its first report does not have to count its predictions."""
-    while True:
-        try:
-            summarise_all(engine)
-        except SQLAlchemyError as error:
-            if not passes(error):
-                raise
-            logger.warning("%s (counting again in %.0f s)", reason(error), SLOWEST)
-        time.sleep(SLOWEST)
-
-
-def summarise_all(engine: Engine) -> None:
-    """Stores the counts of each complete run that has none stored yet."""
-    with reading(engine) as session:
-        runs = unsummarised(session)
-    for run in runs:
-        summarise(engine, run)
-        logger.info("stored the counts of run %s", run.id)

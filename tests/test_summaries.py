@@ -1,14 +1,18 @@
 """Summaries: the counts of complete runs are stored once, and reports read them."""
 
-from rows import BY_HAND, make_run
+import time
+
+import pytest
+from rows import BY_HAND, finish_all, make_run
 from sqlalchemy import Engine, event, select, text, update
 
-from db import store
+from db import store, summaries
+from db.runs import RunInfo
 from db.session import reading, writing
 from db.summaries import VERSION, summarise, tallies, unsummarised
 from db.tables import Summary
 from db.tally import count
-from producer.dispatch import summarise_all
+from producer.summarise import REST, summarise_all, summarise_large
 from report.report import report
 
 
@@ -84,3 +88,73 @@ def test_complete_runs_are_summarised_once_and_no_others(engine: Engine) -> None
     with reading(engine) as session:
         assert unsummarised(session) == []
         assert tallies(session, done) == count(session, done)
+
+
+# -- large runs that are worked on ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run is large."""
+    monkeypatch.setattr(summaries, "LARGE", 1)
+
+
+def predicted(engine: Engine, run: RunInfo) -> list[tuple[int, int, int, int]]:
+    """Of each level of the run's report: expected, predicted, failed and skipped, pending."""
+    with reading(engine) as session:
+        found = report(session, run)
+    return [(one.expected, one.predicted, one.failed + one.skipped, one.pending) for one in found.levels]
+
+
+@pytest.mark.usefixtures("large")
+def test_a_report_of_a_large_run_that_is_worked_on_is_of_the_moment_when_it_was_counted(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "large", pending=8)
+    summarise_large(engine, {})
+    finish_all(engine, run.id, only=1)
+    # What is done since then is still pending in it, so that nothing is counted twice or missing.
+    assert predicted(engine, run) == [(12, 4, 0, 8)] * 2
+    summarise_large(engine, {})
+    assert predicted(engine, run) == [(12, 8, 0, 4)] * 2
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_run_that_is_complete_or_cancelled_is_counted_whole(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "large", pending=1)
+    summarise_large(engine, {})
+    finish_all(engine, run.id, only=1)
+    with reading(engine) as session:
+        assert tallies(session, run) == count(session, run)
+        assert [one.id for one in unsummarised(session)] == [run.id]
+    summarise(engine, run)
+    with reading(engine) as session:
+        assert set(session.scalars(select(Summary.version))) == {VERSION}
+    other = make_run(engine, BY_HAND, "cancelled", pending=8)
+    summarise_large(engine, {})
+    finish_all(engine, other.id, only=1)
+    with writing(engine) as session:
+        store.cancel(session, other.id)
+    with reading(engine) as session:
+        assert tallies(session, other) == count(session, other)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_run_rests_for_many_times_as_long_as_it_was_counted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 103.0, 103.0 + REST * 3 - 1, 103.0 + REST * 3, 200.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    asked: list[str] = []
+    monkeypatch.setattr("producer.summarise.summarise_so_far", lambda _, run: asked.append(run.id))
+    run = make_run(engine, BY_HAND, "large", pending=2)
+    resting: dict[str, float] = {}
+    for _ in range(3):
+        summarise_large(engine, resting)
+    assert asked == [run.id, run.id]
+
+
+def test_a_small_run_that_is_worked_on_is_counted_for_each_report(engine: Engine) -> None:
+    run = make_run(engine, BY_HAND, "small", pending=1)
+    summarise_large(engine, {})
+    with reading(engine) as session:
+        assert session.scalars(select(Summary.level)).all() == []
+        assert tallies(session, run) == count(session, run)
