@@ -1,8 +1,11 @@
-"""Reports over millions of predictions: `python -m benchmarks.report [--predictions N] [--upgrade REVISION]`.
+"""Reports over millions of predictions: `python -m benchmarks.report [--predictions N]`.
 
 Fills a database with made-up rows of a complete run of four levels, on SQLite and on PostgreSQL. Then it times a plain
 GROUP BY for one rate, the counting of all that a report holds, the storing of the counts, and the command `smoothvote
 report`, which must say the same as the counting.
+
+With --incomplete the run's last job is still to be done. Timed are the counting of what is done, as the dispatcher does
+it, and then a look of `watch`, the page of runs, and the commands `status` and `report`, from the start of Python on.
 
 With --upgrade the database has an earlier revision, as the version of that time left it. Timed are `smoothvote db
 upgrade`, the first `smoothvote report`, which counts again, and the second, which reads the stored counts and must say
@@ -24,18 +27,22 @@ import click
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, insert, text
+from starlette.testclient import TestClient
 
+from db.errors import DONE, INCOMPLETE
 from db.migrations import upgrade
 from db.recipe import make_recipe
-from db.runs import find_run
+from db.runs import find_run, progress
 from db.session import open_engine, reading, writing
 from db.settings import load_settings
-from db.summaries import summarise
+from db.summaries import summarise, summarise_so_far
 from db.tables import Dataset
 from report.data import to_json
 from report.report import report
 from tests.older import FORMER, migrate_to_older
 from tests.servers import postgres_server
+from web.app import make_app
+from web.record import Record
 
 LEVELS = (0.0, 0.125, 0.25, 0.375)
 RECIPE = make_recipe(model="efficientnet_lite0", levels=LEVELS)
@@ -48,12 +55,15 @@ JOB_SIZE = 64
 @click.option(
     "--database", type=click.Choice(["sqlite", "postgresql"]), multiple=True, default=["sqlite", "postgresql"]
 )
+@click.option("--incomplete", is_flag=True, help="Time what shows a run that is worked on.")
 @click.option("--upgrade", "older", type=click.Choice(sorted(FORMER)), help="Time the upgrade from there instead.")
-def main(predictions: int, database: tuple[str, ...], older: str | None) -> None:
+def main(predictions: int, database: tuple[str, ...], incomplete: bool, older: str | None) -> None:
     """Time reports over many predictions."""
-    columns = ("`db upgrade`, s", "first `report`, s", "second, s") if older else (
-        "one GROUP BY, s", "count all, s", "store, s", "`report`, s"
-    )  # fmt: skip
+    time_all, columns = time_reports, ("one GROUP BY, s", "count all, s", "store, s", "`report`, s")
+    if incomplete:
+        time_all, columns = time_open, ("count so far, s", "look, s", "page, s", "`status`, s", "`report`, s")
+    if older:
+        time_all, columns = time_upgrade, ("`db upgrade`, s", "first `report`, s", "second, s")
     table = Table("database", "rows", "fill, s", *columns, "same")
     for name in database:
         with tempfile.TemporaryDirectory() as folder, empty_database(name, Path(folder)) as (engine, environment):
@@ -64,7 +74,9 @@ def main(predictions: int, database: tuple[str, ...], older: str | None) -> None
             began = time.perf_counter()
             fill(engine, predictions // len(LEVELS), older)
             filled = time.perf_counter() - began
-            took, rows, same = time_upgrade(engine, environment) if older else time_reports(engine, environment)
+            if incomplete:
+                reopen(engine)
+            took, rows, same = time_all(engine, environment)
             table.add_row(name, str(rows), f"{filled:.0f}", *(f"{seconds:.2f}" for seconds in took), str(same))
     Console(width=120).print(table)
 
@@ -84,6 +96,43 @@ def time_reports(engine: Engine, environment: dict[str, str]) -> tuple[list[floa
     took = [after - before for before, after in pairwise(times)]
     same = all(json.loads(said) == json.loads(json.dumps(to_json(counted))) for _, said in commands)
     return [*took, sorted(seconds for seconds, _ in commands)[2]], sum(one.predicted for one in counted.levels), same
+
+
+def reopen(engine: Engine) -> None:
+    """Takes the results of the last job back, as if it were still to be done."""
+    with writing(engine) as session:
+        last = "SELECT max(id) FROM jobs"
+        first = session.scalar(text(f"SELECT first FROM jobs WHERE id = ({last})"))
+        session.execute(text(f"UPDATE jobs SET done_at = NULL WHERE id = ({last})"))
+        images = "SELECT id FROM images WHERE position >= :first"
+        session.execute(text(f"DELETE FROM predictions WHERE image_id IN ({images})"), {"first": first})
+
+
+def time_open(engine: Engine, environment: dict[str, str]) -> tuple[list[float], int, bool]:
+    """Seconds of each step; the number of rows that were reported; whether the report says the same as counts anew."""
+    with reading(engine) as session:
+        run = find_run(session, RUN)
+    times = [time.perf_counter()]
+    summarise_so_far(engine, run)
+    times.append(time.perf_counter())
+    with reading(engine) as session:
+        progress(session, run)
+    times.append(time.perf_counter())
+    record = Record(load_settings(database_url=environment["SMOOTHVOTE_DATABASE_URL"]))
+    with TestClient(make_app(record, None), base_url="http://127.0.0.1:8765") as pages:
+        pages.get("/")  # connects
+        times.append(time.perf_counter())
+        assert pages.get("/").status_code == 200
+        times.append(time.perf_counter())
+    record.close()
+    took = [after - before for before, after in pairwise(times)]
+    del took[2]
+    status, _ = timed(["status", RUN], environment, code=INCOMPLETE)
+    reported, said = timed(["report", RUN, "--format", "json"], environment, code=INCOMPLETE)
+    with reading(engine) as session:
+        counted = report(session, run, stored=False)
+    same = json.loads(said) == json.loads(json.dumps(to_json(counted)))
+    return [*took, status, reported], sum(one.predicted for one in counted.levels), same
 
 
 def time_upgrade(engine: Engine, environment: dict[str, str]) -> tuple[list[float], int, bool]:
@@ -182,11 +231,12 @@ FROM (SELECT CAST(:run AS VARCHAR) AS run_id, id, CAST(:level AS DOUBLE PRECISIO
 """
 
 
-def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, str]:
-    """Seconds that a command takes, from the start of Python on, and what it prints."""
+def timed(arguments: list[str], environment: dict[str, str], code: int = DONE) -> tuple[float, str]:
+    """Seconds that a command takes, from the start of Python on, and what it prints; it must end with this code."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "smoothvote", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
     return time.perf_counter() - began, done.stdout
 
 

@@ -38,13 +38,12 @@ def tallies(session: Session, run: RunInfo, *, stored: bool = True) -> dict[floa
         run: the run.
         stored: False to count even if there are summaries.
     """
-    if stored:
-        if found := _stored(session, run, VERSION):
-            return found
+    found = _stored(session, run) if stored else {}
+    if found.get(SO_FAR) and not found.get(VERSION):
         state = progress(session, run)
-        if not state.complete and not state.cancelled and (found := _stored(session, run, SO_FAR)):
-            return found
-    return count(session, run)
+        if not state.complete and not state.cancelled:
+            return found[SO_FAR]
+    return found.get(VERSION) or count(session, run)
 
 
 def summarise(engine: Engine, run: RunInfo) -> None:
@@ -65,16 +64,20 @@ def summarise_so_far(engine: Engine, run: RunInfo) -> None:
     """Stores the tallies of what is done of an incomplete run, unless these are stored already."""
     with reading(engine) as session:
         state = progress(session, run)
-        stored = max((tally.predicted for tally in _stored(session, run, SO_FAR).values()), default=0)
+        stored = max((tally.predicted for tally in _stored(session, run).get(SO_FAR, {}).values()), default=0)
         if state.complete or state.done - state.failed - state.skipped <= stored:
             return
         counted = count(session, run)
     _store(engine, run, SO_FAR, counted)
 
 
-def _stored(session: Session, run: RunInfo, version: int) -> dict[float, Tally]:
-    rows = select(Summary.level, Summary.tally).where(Summary.run_id == run.id, Summary.version == version)
-    return {row.level: _from_json(row.tally) for row in session.execute(rows)}
+def _stored(session: Session, run: RunInfo) -> dict[int, dict[float, Tally]]:
+    """The stored tallies of this version, complete and so far, by level."""
+    rows = select(Summary).where(Summary.run_id == run.id, Summary.version.in_((VERSION, SO_FAR)))
+    found: dict[int, dict[float, Tally]] = {}
+    for row in session.scalars(rows):
+        found.setdefault(row.version, {})[row.level] = _from_json(row.tally)
+    return found
 
 
 def _store(engine: Engine, run: RunInfo, version: int, counted: dict[float, Tally]) -> None:
