@@ -19,7 +19,7 @@ from db.errors import FAILED, plain
 )
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "eager", "openvino", "compile"]),
+    type=click.Choice(["auto", "eager", "openvino", "compile", "graph"]),
     help="How the model is run; auto takes the best for the device.  [default: auto]",
 )
 @click.option(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--device", metavar="auto|cpu|cuda:N", help="Where the model runs.  [default: SMOOTHVOTE_DEVICE]")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "eager", "openvino", "compile"]),
+    type=click.Choice(["auto", "eager", "openvino", "compile", "graph"]),
     help="How the model is run; eager is the reference.  [default: SMOOTHVOTE_ENGINE]",
 )
 @output_flags()

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     #: auto, cpu or cuda:N.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     #: How the model is run. auto chooses the fastest engine for the device (docs/explanation/performance.md).
-    engine: Literal["auto", "eager", "openvino", "compile"] = "auto"
+    engine: Literal["auto", "eager", "openvino", "compile", "graph"] = "auto"
     #: Largest number of views in a forward pass. Unset: chosen by device.
     batch_size: int | None = Field(default=None, gt=0)
     #: Name of this machine's workers in the record. Unset: the host's name.

@@ -63,6 +63,26 @@ def test_every_image_has_its_rows_and_exact_rows_have_the_labels_of_fp32(recipe:
         assert classifier.asked["eager f32"] < classifier.asked["eager f16"]
 
 
+def test_a_graph_has_the_bits_of_the_engine_that_it_records(recipe: Recipe) -> None:
+    views = torch.rand(96, 3, 224, 224, device="cuda:0", generator=torch.Generator("cuda:0").manual_seed(0))
+    device, found = torch.device("cuda:0"), {}
+    for engine in ("auto", "graph"):
+        first = make_classifier(recipe, device=str(device), engine=engine).cascade[0].engine
+        with torch.inference_mode():
+            found[first.name] = [first.logits(views), first.logits(views.flip(0)), first.logits(views[:32])]
+    for ours, theirs in zip(found["graph f16"], found["eager f16"], strict=True):
+        assert ours.equal(theirs)
+
+
+@pytest.mark.parametrize("engine", ["auto", "graph"])
+def test_lanes_that_share_a_gpu_get_the_labels_of_fp32(recipe: Recipe, engine: str) -> None:
+    rows = {}
+    for name in (engine, "eager"):
+        classifier = make_classifier(recipe, device="cuda:0", engine=name, batch_size=24)
+        rows[name] = [row.label_maj for found in predict(sources(60), recipe, classifier) for row in found.predicted]
+    assert rows[engine] == rows["eager"]
+
+
 def test_answers_do_not_depend_on_the_other_images_of_a_batch(recipe: Recipe) -> None:
     classifier = make_classifier(recipe, device="cuda:0")
     together = [row for found in predict(sources(40), recipe, classifier) for row in found.predicted]

@@ -131,7 +131,7 @@ def test_an_error_names_the_variable_and_its_value_in_one_line(
 
 def test_an_error_names_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMOOTHVOTE_ENGINE", "magic")
-    assert "'eager', 'openvino' or 'compile'" in refusal()
+    assert "'openvino', 'compile' or 'graph'" in refusal()
 
 
 def test_an_error_names_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from db.recipe import METHOD, VIEWS, Preprocessing, Recipe
 from worker.bounds import SMALLEST, bound_of, logits_of, sample_views
 from worker.classifier import CLOSE_BATCH, Classifier, Stage
 from worker.engines import Compiled, Eager, Engine, Normalised, OpenVino, convert, fast_bf16, native_bf16
+from worker.graphed import Graphed
 from worker.lanes import spread
 from worker.memory import ran_out
 from worker.models import Model, load
@@ -46,7 +47,7 @@ def make_classifier(
     Args:
         recipe: names the model; the levels of a vote say how many views an image has.
         device: cpu or cuda:N.
-        engine: auto, eager, openvino or compile.
+        engine: auto, eager, openvino, compile or graph.
         batch_size: the most views in a forward pass; None takes a default by device.
         home: the folder to keep converted models in, or None.
 
@@ -117,7 +118,9 @@ def _engines(
                 OpenVino(converted, precision, lanes=place.lanes, threads=place.lanes * place.threads)
                 for precision in precisions
             ]
-    make = Compiled if wanted == "compile" else Eager
+    if wanted == "graph" and on_cpu:
+        raise Refusal("the engine graph is for GPUs: SMOOTHVOTE_ENGINE=auto takes the best for each device")
+    make = {"compile": Compiled, "graph": Graphed}.get(wanted, Eager)
     if not exact:
         return [make(network, place.device, torch.bfloat16)]
     if not on_cpu and wanted != "eager":
