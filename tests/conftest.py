@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from commands import MODELS
 from servers import package_folder, postgres_server, redis_server
 from sqlalchemy import Engine, create_engine, make_url, text
 
@@ -55,6 +56,14 @@ def short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pytest-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def converted_models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One folder of converted models for all processes of a test session: see commands.share_models."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ[MODELS] = str(shared / "engines")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from commands import environment
+from commands import environment, share_models
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -86,6 +86,7 @@ class Reader:
 
     def __init__(self, folder: Path, servers: dict[str, str]) -> None:
         self.folder, self.servers = folder, servers
+        share_models(folder / ".smoothvote")
         self.path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
         #: By what was typed, and what had been exported then.
         self.services: dict[str, subprocess.Popen[str]] = {}

@@ -170,8 +170,9 @@ def _kept_at(home: Path | None, recipe: Recipe, model: Model) -> Path | None:
     """The file for a converted model, named by the hash of everything that the conversion depends on."""
     if home is None:
         return None
+    seen = model.preprocessing  # of which resizing, before the network, changes nothing here
     made_of = [
-        METHOD, recipe.arch or recipe.model, model.weights_sha256, str(model.preprocessing),
+        METHOD, recipe.arch or recipe.model, model.weights_sha256, seen.crop, seen.mean, seen.std,
         *(version(package) for package in ("openvino", "torch", "timm", "torchvision")),
     ]  # fmt: skip
     return home / "engines" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}.xml"
