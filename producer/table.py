@@ -32,7 +32,7 @@ def pyarrow_errors(where: str) -> Iterator[None]:
         raise WrongUse(f"{where}: reading it needs pyarrow: pip install 'smoothvote[shards]'") from None
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:  # ValueError: a name that is no UTF-8, say
         raise WrongUse(f"{where}: damaged, or of another kind than its name says: {one_line(error)}") from None
     except OSError as error:
         # pyarrow's own errors of a damaged file have no number; those of the system and the network do.
@@ -100,8 +100,7 @@ def table_of(schema: "Schema", labels: Labels | None, where: str) -> Table:
     image = _chosen("image", [field.name for field in schema if _holds_bytes(field.type)], where)
     if image is None:
         raise WrongUse(f"{where}: no column of images in it, which are bytes, or a struct with a field `bytes`")
-    kind = schema.field(image).type
-    named = not _is_binary(kind) and kind.get_field_index("path") >= 0
+    named = _has_names(schema.field(image).type)
     if labels is None:
         return Table(image, named, None, None, ())
     numbered = [name for name, kind in kinds.items() if kind == "ClassLabel" and name in schema.names]
@@ -131,6 +130,13 @@ def _is_binary(kind: "DataType") -> bool:
     from pyarrow import types
 
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _has_names(kind: "DataType") -> bool:
+    from pyarrow import types
+
+    at = -1 if _is_binary(kind) else kind.get_field_index("path")
+    return at >= 0 and bool(types.is_string(kind.field(at).type) or types.is_large_string(kind.field(at).type))
 
 
 def _holds_bytes(kind: "DataType") -> bool:

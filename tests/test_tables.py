@@ -148,6 +148,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, suffix: str) -> None:
         assert f"some{suffix}: damaged, or of another kind than its name says" in refusal(file)
 
 
+def test_a_name_that_is_no_text_is_damage(tmp_path: Path, suffix: str) -> None:
+    file = write(tmp_path, suffix, table(ROWS, names=NAMES))
+    file.write_bytes(file.read_bytes().replace(b"gone.jpg", b"\xff\xff\xff\xff.jpg"))
+    assert f"some{suffix}: damaged, or of another kind than its name says" in refusal(file)
+
+
+def test_paths_that_are_no_text_are_no_names(tmp_path: Path, suffix: str) -> None:
+    images = pa.array([{"bytes": b"1", "path": 7}], pa.struct([("bytes", pa.binary()), ("path", pa.int64())]))
+    dataset = read(write(tmp_path, suffix, pa.table({"image": images})))
+    assert [entry.path.partition("/")[2] for entry in dataset.entries] == [""]
+
+
 def test_a_compressed_arrow_file_is_refused(tmp_path: Path) -> None:
     rows = table([Row(b"1" * 1000, None, 0)] * 2)
     message = refusal(write_arrow(tmp_path / "a.arrow", rows, compression="lz4"))
@@ -167,7 +179,7 @@ def test_a_row_group_too_large_for_workers_is_refused(tmp_path: Path, monkeypatc
     rows = table([Row(bytes([number]) * 400, None, 0) for number in range(4)])
     assert read(write_parquet(tmp_path / "a.parquet", rows, group=2, use_dictionary=False)).found == 4
     message = refusal(write_parquet(tmp_path / "a.parquet", rows, group=4, use_dictionary=False))
-    assert "a row group of it has 0.0 GB of images" in message
+    assert "a row group of it has 0.0 GB, and workers read whole row groups" in message
     assert message.endswith("write it with row_group_size=100")
 
 

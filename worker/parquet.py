@@ -112,7 +112,7 @@ def _read_group(shard: Stored, key: tuple[str, int, str], row: int) -> _Group:
         # pre_buffer: a column is read in few large parts, which matters behind a URL.
         with shard.stream() as stream, ParquetFile(stream, pre_buffer=True) as parquet:
             return _decompress(parquet, key, row)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:  # ValueError: a name that is no UTF-8, say
         raise Unusable("unreadable", f"the Parquet file is damaged: {one_line(error)}") from None
     except OSError as error:
         # pyarrow's own errors of a damaged file have no number; those of the system and the network do.
@@ -142,6 +142,8 @@ def _decompress(parquet: "ParquetFile", key: tuple[str, int, str], row: int) -> 
             names.append(name)
         if left < 0:
             raise Unusable("too_many_bytes", f"the images of its row group have more than {GROUP_LIMIT} bytes")
+    if len(images) != rows:
+        raise Unusable("unreadable", f"the Parquet file is damaged: a row group has {len(images)} of its {rows} rows")
     return _Group(key, first, images, names)
 
 
@@ -150,4 +152,5 @@ def _images(column: Any) -> Iterator[tuple[bytes, str]]:
     for value in column.to_pylist():
         image = value if isinstance(value, dict) else {"bytes": value}
         data = image.get("bytes")
-        yield data if isinstance(data, bytes) else b"", member_name(image.get("path"))
+        path = image.get("path")
+        yield data if isinstance(data, bytes) else b"", member_name(path if isinstance(path, str) else None)

@@ -67,7 +67,9 @@ def _batches(source: "NativeFile", schema: "Schema") -> Iterator[tuple[int, "Buf
         except EOFError:
             return
         if message.type == "record batch":
-            yield source.tell() - message.body.size, message.body, pa.ipc.read_record_batch(message, schema)
+            batch = pa.ipc.read_record_batch(message, schema)
+            batch.validate(full=True)  # reading a damaged one could end the process; images are not touched
+            yield source.tell() - message.body.size, message.body, batch
 
 
 def _spans(batch: "RecordBatch", body: "Buffer", begin: int, table: Table, where: str) -> list[Span]:

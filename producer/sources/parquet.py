@@ -11,7 +11,7 @@ from producer.shards import Shards
 from producer.table import Table, pyarrow_errors, table_of
 
 if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
+    from pyarrow.parquet import ColumnChunkMetaData, ParquetFile
 
 
 class Parquet(Shards):
@@ -53,18 +53,23 @@ def _rows(parquet: "ParquetFile", table: Table) -> Iterator[tuple[str | None, An
 
 def _check_groups(parquet: "ParquetFile", table: Table, where: str) -> None:
     """Checks that workers can read the row groups, each as a whole, and that there are images in them."""
-    wanted = {table.image, f"{table.image}.bytes"}
     groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
-    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
-    images = [column for column in columns if column.path_in_schema in wanted]
-    if (largest := max((column.total_uncompressed_size for column in images), default=0)) > GROUP_LIMIT:
+    if (largest := max((group.total_byte_size for group in groups), default=0)) > GROUP_LIMIT:
         raise WrongUse(
-            f"{where}: a row group of it has {largest / 1e9:.1f} GB of images, and workers read whole row groups of "
-            f"at most {GROUP_LIMIT / 1e9:.1f} GB: write it with row_group_size=100"
+            f"{where}: a row group of it has {largest / 1e9:.1f} GB, and workers read whole row groups of at most "
+            f"{GROUP_LIMIT / 1e9:.1f} GB: write it with row_group_size=100"
         )
-    empty = [column.statistics is not None and column.statistics.null_count == column.num_values for column in images]
-    if empty and all(empty):
+    # Of no other column: pyarrow ends the process where it looks at the damaged entry of a column.
+    paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+    images = [number for number, path in enumerate(paths) if path in (table.image, f"{table.image}.bytes")]
+    if groups and all(_is_empty(group.column(image)) for group in groups for image in images[:1]):
         raise WrongUse(f"{where}: its rows hold paths in place of images: write it with the images' bytes in it")
+
+
+def _is_empty(column: "ColumnChunkMetaData") -> bool:
+    """Whether no row of a row group has an image; False if the file does not say."""
+    statistics = column.statistics
+    return statistics is not None and bool(statistics.null_count == column.num_values)
 
 
 MEMBER = Parquet()
