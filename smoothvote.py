@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 import cli.compute
+import cli.control
 import cli.keep
 import cli.look
 from cli.certify import certify
@@ -32,7 +33,7 @@ SECTIONS = {
     "Measure": (demo, run, sweep, certify, submit, watch, dispatch, reproduce),
     "Look at results": (*cli.look.VERBS, top, serve),
     "Compute": (*cli.compute.VERBS, verify, train_denoiser),
-    "Manage runs and the database": cli.keep.VERBS,
+    "Manage runs and the database": (*cli.control.VERBS, *cli.keep.VERBS),
     "Get help": (list_members, doctor),
 }
 

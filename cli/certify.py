@@ -123,7 +123,7 @@ def given_of(parameters: Collection[str]) -> dict[str, str]:
 
 
 def certify_images(images: str, output: Output, n: int, alpha: float, *, labels: str | None, limit: int | None,
-                   job_size: int | None, name: str | None, dry_run: bool, workers: int, only_submit: bool,
+                   job_size: int | None, name: str | None, dry_run: bool, priority: int | None, workers: int, only_submit: bool,
                    stop_radius: float | None, **flags: Any) -> None:  # fmt: skip
     """Records the run, and, unless it is only submitted, waits for it and prints its report.
 
@@ -152,12 +152,13 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
         click.echo(f"run {run_id} has every answer at n = {n}: smoothvote report {run_id} --n {n}", err=True)
         click.echo(run_id)
     elif queue:
-        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, n=n)
+        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, n=n, priority=priority)
     else:
         if not answered:
             run_here(
-                settings, recipe, dataset, name=name, job_size=job_size, n=n, workers=workers, axis=axis_of(recipe)
-            )
+                settings, recipe, dataset, name=name, job_size=job_size, n=n, workers=workers, axis=axis_of(recipe),
+                priority=priority,
+            )  # fmt: skip
         show_report(run_id, output, Choice(alpha, n))
 
 

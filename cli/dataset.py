@@ -9,11 +9,15 @@ if TYPE_CHECKING:
     from db.settings import Settings
     from producer.dataset import Dataset
 
+#: Priorities that a run may have.
+PRIORITIES = click.IntRange(-1000, 1000)
+
 DATASET_FLAGS = (
     click.option("--labels", metavar="FILE", help="A .csv or .jsonl of file_name,label; or `none`.  [default: from the layout]"),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images, spread evenly over the dataset."),
     click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: 64]"),
     click.option("--name", help="What to call the run.  [default: the dataset's and the model's names]"),
+    click.option("--priority", type=PRIORITIES, metavar="N", help="Runs with a higher one are served first; below 0 after the usual ones.  [default: 0]"),
     click.option("--dry-run", is_flag=True, help="Print what would be submitted, and submit nothing."),
 )  # fmt: skip
 

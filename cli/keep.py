@@ -1,23 +1,6 @@
-"""The commands that manage the record: cancel a run, upgrade the database."""
+"""The command that looks after the database."""
 
 import click
-
-
-@click.command()
-@click.argument("run")
-def cancel(run: str) -> None:
-    """Cancel RUN. Its results stay; submitting it again resumes it."""
-    from db.runs import find_run
-    from db.session import connect, reading, writing
-    from db.settings import load_settings
-    from db.store import cancel as cancel_run
-
-    engine = connect(load_settings())
-    with reading(engine) as session:
-        found = find_run(session, run)
-    with writing(engine) as session:
-        cancel_run(session, found.id)
-    click.echo(f"cancelled {found.id} {found.name}", err=True)
 
 
 @click.group()
@@ -47,4 +30,4 @@ def upgrade() -> None:
     click.echo(f"{shown(engine)}: {before or 'empty'} → {current_revision(engine)}", err=True)
 
 
-VERBS = (cancel, db)
+VERBS = (db,)

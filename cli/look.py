@@ -276,13 +276,15 @@ def status(run: str, as_json: bool) -> None:
         found = find_run(session, run)
         state = progress(session, found)
     if as_json:
-        click.echo(json.dumps({"id": found.id, "name": found.name, **asdict(state), "complete": state.complete}))
+        told = {"id": found.id, "name": found.name, "priority": found.priority}
+        click.echo(json.dumps(told | asdict(state) | {"complete": state.complete}))
     else:
-        word = "complete" if state.complete else "cancelled" if state.cancelled else "open"
         counts = f"{state.done} of {state.expected} images done ({state.failed} failed, {state.skipped} skipped)"
         if found.recipe.certifies:
             counts += f", {state.done_copies} of {state.expected * state.copies} copies"
-        click.echo(screen().line(f"{found.id} {found.name}: {word}, {counts}"))
+        if found.priority:
+            counts += f", priority {found.priority}"
+        click.echo(screen().line(f"{found.id} {found.name}: {state.word}, {counts}"))
         if state.note and not state.complete:
             click.echo(screen().line(f"waits: {state.refused_by}: {state.note}"))
     raise SystemExit(0 if state.complete else INCOMPLETE)

@@ -1,5 +1,6 @@
 """The commands that work through the queue: submit a run, watch it, and dispatch the jobs of all runs."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @recipe_flags
 @dataset_flags
 def submit(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-           **flags: Any) -> None:  # fmt: skip
+           priority: int | None, **flags: Any) -> None:  # fmt: skip
     """Submit IMAGES to workers elsewhere, and print the run's id.
 
     The same command again resumes: it sends only what is missing.
@@ -36,7 +37,7 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
     if queue is None:
         describe(recipe, dataset, name, job_size)
     else:
-        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size)
+        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, priority=priority)
 
 
 class Queue(NamedTuple):
@@ -70,15 +71,21 @@ def record_and_send(
     name: str | None,
     job_size: int | None,
     n: int | None = None,
+    priority: int | None = None,
 ) -> None:
     """Records a run, sends its jobs, and prints its id, alone, on stdout."""
     from producer.dispatch import dispatch
     from producer.submit import submit as record
 
-    submission = record(queue.engine, recipe, dataset, name=name, job_size=job_size, n=n, axis=axis_of(recipe))
+    submission = record(
+        queue.engine, recipe, dataset, name=name, job_size=job_size, n=n, axis=axis_of(recipe), priority=priority
+    )
     sent = dispatch(queue.engine, queue.broker, settings, run_ids=[submission.run_id])
     known = "new run" if submission.new else "known run"
-    click.echo(f"{known}, {sent} jobs sent; follow it with: smoothvote watch {submission.run_id}", err=True)
+    click.echo(
+        f"{known}, {sent} jobs sent; this sends the rest, as `smoothvote dispatch` does: smoothvote watch {submission.run_id}",
+        err=True,
+    )
     click.echo(submission.run_id)
 
 
@@ -99,8 +106,9 @@ def watch(run: str) -> None:
     with reading(engine) as session:
         found = find_run(session, run)
     dispatcher = Dispatcher(engine, Broker(settings), settings)
-    with left(f"left; the run goes on. Follow it again with: smoothvote watch {found.id}"):
-        state = watch_run(engine, found, each_look=lambda _: dispatcher.send([found.id]))
+    with closing(dispatcher), left(f"left; the run goes on. Follow it again with: smoothvote watch {found.id}"):
+        # Jobs of all runs: two watchers that sent those of their own runs would not share the workers.
+        state = watch_run(engine, found, each_look=lambda _: dispatcher.send())
     if not state.complete:
         raise SmoothvoteError(f"run {found.id} was cancelled; submitting it again resumes it")
     click.echo(f"complete: {state.done} images, {state.failed} failed, {state.skipped} skipped", err=True)

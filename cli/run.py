@@ -23,7 +23,7 @@ from cli.output import Output, output_flags
 )
 @output_flags("report")
 def run(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-        workers: int, output: Output, **flags: Any) -> None:  # fmt: skip
+        priority: int | None, workers: int, output: Output, **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES on this machine, from submitting to the report.
 
     It submits, works, watches and reports in one command, and needs no server.
@@ -41,5 +41,14 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     if dry_run:
         describe(recipe, dataset, name, job_size)
         return
-    run_id = run_here(settings, recipe, dataset, name=name, job_size=job_size, workers=workers, axis=axis_of(recipe))
+    run_id = run_here(
+        settings,
+        recipe,
+        dataset,
+        name=name,
+        job_size=job_size,
+        workers=workers,
+        axis=axis_of(recipe),
+        priority=priority,
+    )
     show_report(run_id, output)

@@ -41,7 +41,7 @@ VARIED = {
 )
 @output_flags("sweep")
 def sweep(images: str, labels: str | None, limit: int | None, job_size: int | None, name: str | None, dry_run: bool,
-          workers: int, only_submit: bool, metric: str | None, output: Output,
+          priority: int | None, workers: int, only_submit: bool, metric: str | None, output: Output,
           model: tuple[str, ...], perturbation: tuple[str, ...], kernel_size: tuple[float, ...], kernel_sigma: tuple[float, ...], **flags: Any) -> None:  # fmt: skip
     """Measure IMAGES with many models, perturbations and kernels.
 
@@ -66,11 +66,12 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
         click.echo(json.dumps(runs.plan(by_id, dataset, name), indent=2))
         return
     runs.announce(by_id, dataset)
+    given: dict[str, Any] = {"axis": axis, "name": name, "job_size": job_size, "priority": priority}
     refused: dict[str, str] = {}
     if only_submit:
-        runs.sweep_submit(settings, by_id, dataset, axis=axis, name=name, job_size=job_size)
+        runs.sweep_submit(settings, by_id, dataset, **given)
     else:
-        refused = runs.sweep_here(settings, by_id, dataset, workers=workers, axis=axis, name=name, job_size=job_size)
+        refused = runs.sweep_here(settings, by_id, dataset, workers=workers, **given)
     metric = metric or ("acc_maj_overall" if dataset.labelled else "reject_rate")
     show_sweep(by_id, refused, metric, output, axis=axis)
 

@@ -1,65 +1,156 @@
 """Which jobs are due, that is, must go on the queue now: the dispatcher's half of a job's life."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, ScalarSelect, TextClause, and_, case, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from db.session import insert
+from db.share import Contender, Sendable, share
 from db.store import UNSENT
-from db.tables import Failure, Image, Job, Run, now
+from db.tables import OUT, WAITING, Failure, Image, Job, Run, now
+
+#: Seconds for which the work that was done for a run counts when runs share the workers.
+MEMORY = 60.0
+#: So many models a worker keeps loaded. If more runs than that share the workers, one run is served for about TURN
+#: seconds before the next, so that workers do not spend their time loading models.
+MODELS_KEPT = 2
+TURN = 20.0
+#: The most jobs that are taken at once; what is left is taken at the next look.
+MOST_AT_ONCE = 10_000
+
+#: Images of a job, times its copies of each.
+SIZE: ColumnElement[int] = (Job.last - Job.first + 1) * (Job.copies_last - Job.copies_first + 1)
+#: Sent, and not claimed by a worker.
+QUEUED = and_(OUT, Job.sent_at.is_not(None), Job.leased_until.is_(None))
+#: Given back by a worker that lacked something, and due again. Of its run, these jobs are sent last.
+GIVEN_BACK = and_(OUT, Job.refused_by.is_not(None), Job.leased_until < now())
 
 
-def take_due(
-    session: Session, *, run_ids: Collection[str] | None, window: int, lost_after: float, oldest: int | None
-) -> list[int]:
-    """Marks due jobs as sent, as many as fit into the window, and returns their ids.
+def reclaim(session: Session, *, run_ids: Collection[str] | None = None, lost_after: float, oldest: int | None) -> None:
+    """Makes jobs due again whose worker fell silent until the lease ended, or whose message was lost.
 
-    A job is due if it was never sent, if its worker fell silent until the lease ended, or if its message was lost: it
-    was sent more than ``lost_after`` seconds ago, nobody claimed it, and it is not on the queue any more. The queue is
-    first in, first out, so a job that was sent before the one that the oldest message names is not on it.
+    A message was lost if its job was sent more than ``lost_after`` seconds ago, nobody claimed it, and it is not on the
+    queue any more. The queue is first in, first out, so a job that was sent before the one that the oldest message
+    names is not on it.
+
+    Args:
+        session: a writing one.
+        run_ids: only jobs of these runs; None for all runs.
+        lost_after: seconds.
+        oldest: id of the job that the oldest message on the queue names; None if the queue is empty.
+    """
+    lost = and_(QUEUED, Job.sent_at < now(-lost_after))
+    if oldest is not None:
+        head = aliased(Job)
+        # If the oldest message names no known job, or one that is being sent again, nothing counts as lost yet.
+        lost = and_(lost, Job.sent_at < select(head.sent_at).where(head.id == oldest).scalar_subquery())
+    silent = and_(Job.leased_until < now(), Job.refused_by.is_(None))
+    mine = true() if run_ids is None else Job.run_id.in_(run_ids)
+    _update(session, and_(OUT, mine, or_(lost, silent)), **UNSENT)
+
+
+def take_due(session: Session, *, run_ids: Collection[str] | None = None, room: int) -> list[int]:
+    """Marks due jobs as sent, and returns their ids in the order in which they are to be sent.
+
+    Runs share the workers as db/share.py says. Runs that are paused or cancelled have no part in it.
 
     Args:
         session: a writing one.
         run_ids: take jobs of these runs only; None for all runs.
-        window: largest number of jobs that may be on the queue or with a worker at once.
-        lost_after: seconds.
-        oldest: id of the job that the oldest message on the queue names; None if the queue is empty.
+        room: how many jobs to take at most.
     """
-    mine: ColumnElement[bool] = and_(
-        Job.done_at.is_(None),
-        Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
-        true() if run_ids is None else Job.run_id.in_(run_ids),
-    )
-    lost = Job.sent_at < now(-lost_after)
-    if oldest is not None:
-        head = aliased(Job)
-        lost = and_(lost, Job.sent_at < select(head.sent_at).where(head.id == oldest).scalar_subquery())
-        # If the oldest message names no known job, or one that is being sent again, nothing counts as lost yet.
-        lost = func.coalesce(lost, false())
-    queued = and_(Job.sent_at.is_not(None), Job.leased_until.is_(None))
-    due = or_(
-        and_(Job.sent_at.is_(None), Job.leased_until.is_(None)),
-        Job.leased_until < now(),
-        and_(queued, lost),
-    )
-    # A job that was given back and waits for its time takes no place in the window.
-    held = and_(Job.sent_at.is_not(None), Job.leased_until >= now(), Job.refused_by.is_(None))
-    on_the_way = or_(and_(queued, not_(lost)), held)
-    free = window - session.scalars(select(func.count()).where(mine, on_the_way)).one()
-    if free <= 0:
+    room = min(room, MOST_AT_ONCE)
+    runs = _active(session, run_ids) if room > 0 else []
+    if not runs:
         return []
-    # Jobs that were given back come last, so that they keep no others waiting.
-    chosen = select(Job.id).where(mine, due).order_by(Job.refused_by.is_not(None), Job.id).limit(free)
-    if session.get_bind().dialect.name == "postgresql":
-        chosen = chosen.with_for_update(skip_locked=True)
-    sent = update(Job).where(Job.id.in_(chosen)).values(sent_at=now(), leased_until=None, worker=None)
-    return sorted(session.scalars(sent.returning(Job.id)))
+    views_a_second = sum(run.done for run in runs) / MEMORY
+    at_once = -(-room // len(runs))
+    jobs = {run.id: _jobs_of(session, run, at_once=at_once, most=room) for run in runs}
+    chosen = share(
+        [Contender(run_id=run.id, priority=run.priority, work=run.out + run.done, jobs=jobs[run.id]) for run in runs],
+        room,
+        ahead=TURN * views_a_second if len(runs) > MODELS_KEPT else 0,
+        holder=max(((run.sent_at, run.id) for run in runs if run.sent_at), default=(0, None))[1],
+    )
+    _update(session, Job.id.in_(chosen), sent_at=now(), leased_until=None, worker=None)
+    return chosen
+
+
+class _Active(NamedTuple):
+    """A run that has jobs to send."""
+
+    id: str
+    priority: int
+    #: Views of an image at all levels, for one of its copies.
+    views: int
+    #: Views of its jobs that are on the queue, with a worker or given back; and of those done in the last minute.
+    out: int
+    done: int
+    #: When the newest of its jobs that are out was sent, and when its last job was done: seconds since 1970; 0: none.
+    sent_at: float
+    done_at: float
+
+
+def _active(session: Session, run_ids: Collection[str] | None) -> list[_Active]:
+    """The runs that have jobs to send; first the one of which nothing was done for the longest time."""
+
+    def of_its_jobs(what: ColumnElement[Any], *which: ColumnElement[bool] | TextClause) -> ScalarSelect[Any]:
+        return select(what).where(Job.run_id == Run.id, *which).correlate(Run).scalar_subquery()
+
+    has = [select(Job.id).where(Job.run_id == Run.id, which).exists() for which in (WAITING, GIVEN_BACK)]
+    rows = session.execute(
+        select(
+            Run.id,
+            Run.priority,
+            # A certificate has no views but the copies themselves.
+            func.json_array_length(Run.recipe["levels"]) * case((Run.copies > 1, 1), else_=3),
+            func.coalesce(of_its_jobs(func.sum(SIZE), OUT), 0),
+            func.coalesce(of_its_jobs(func.sum(SIZE), Job.done_at > now(-MEMORY)), 0),
+            of_its_jobs(func.max(Job.sent_at), OUT),
+            of_its_jobs(func.max(Job.done_at), Job.done_at.is_not(None)),
+        )
+        .where(Run.cancelled_at.is_(None), Run.paused_at.is_(None), or_(*has))
+        .where(true() if run_ids is None else Run.id.in_(run_ids))
+        .order_by(Run.submitted_at, Run.id)
+    )
+    found = [
+        _Active(run_id, priority, views, int(out) * views, int(done) * views, _seconds(sent_at), _seconds(done_at))
+        for run_id, priority, views, out, done, sent_at, done_at in rows
+    ]
+    return sorted(found, key=lambda run: run.done_at)
+
+
+def _seconds(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0
+
+
+def _jobs_of(session: Session, run: _Active, *, at_once: int, most: int) -> Iterator[Sendable]:
+    """The jobs of a run that can be sent, ``at_once`` of them by a statement; last, those that were given back.
+
+    On PostgreSQL, jobs that another dispatcher takes at this moment are left out.
+    """
+    jobs = select(Job.id, SIZE).where(Job.run_id == run.id).with_for_update(skip_locked=True)
+    last, full = 0, True
+    while full:
+        rows = session.execute(jobs.where(WAITING, Job.id > last).order_by(Job.id).limit(at_once)).all()
+        for last, size in rows:
+            yield Sendable(last, size * run.views)
+        full = len(rows) == at_once
+    for job_id, size in session.execute(jobs.where(GIVEN_BACK).order_by(Job.leased_until, Job.id).limit(most)):
+        yield Sendable(job_id, size * run.views)
 
 
 def unsend(session: Session, job_ids: Iterable[int]) -> None:
     """Makes jobs due again that the queue did not take."""
-    session.execute(update(Job).where(Job.id.in_(job_ids), Job.done_at.is_(None)).values(sent_at=None))
+    _update(session, and_(Job.id.in_(job_ids), Job.done_at.is_(None)), sent_at=None)
+
+
+def recall(session: Session, run_id: str) -> None:
+    """Makes a run's jobs on the queue due again. Messages that still name them do no harm: a job is claimed once."""
+    _update(session, and_(QUEUED, Job.run_id == run_id), sent_at=None)
 
 
 def release(session: Session, run_id: str, *, worker: str | None) -> None:
@@ -85,7 +176,7 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
     """
     spent = session.scalars(
         select(Job)
-        .where(Job.done_at.is_(None), Job.attempts >= max_attempts, Job.leased_until < now(), Job.refused_by.is_(None))
+        .where(OUT, Job.attempts >= max_attempts, Job.leased_until < now(), Job.refused_by.is_(None))
         .with_for_update(skip_locked=True)
     ).all()
     for job in spent:
@@ -107,3 +198,7 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
         job.attempts = 0 if job.first == middle else max_attempts - 1
         job.sent_at = job.leased_until = job.worker = None
     return len(spent)
+
+
+def _update(session: Session, which: ColumnElement[bool], **values: Any) -> None:
+    session.execute(update(Job).where(which).values(values), execution_options={"synchronize_session": False})

@@ -38,6 +38,8 @@ class RunInfo:
     created_at: datetime
     submitted_at: datetime
     cancelled_at: datetime | None
+    paused_at: datetime | None
+    priority: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Progress:
     failed: int
     skipped: int
     cancelled: bool
+    paused: bool
     #: The newest reason why a worker gave back a job that is still to be done, and that worker.
     note: str | None
     refused_by: str | None
@@ -63,6 +66,13 @@ class Progress:
     def complete(self) -> bool:
         """Whether every image has its predictions or its failure."""
         return self.done == self.expected
+
+    @property
+    def word(self) -> str:
+        """The state of the run in one word."""
+        if self.complete:
+            return "complete"
+        return "cancelled" if self.cancelled else "paused" if self.paused else "open"
 
 
 def find_run(session: Session, name: str) -> RunInfo:
@@ -129,7 +139,8 @@ def progress(session: Session, run: RunInfo) -> Progress:
     failed_images, skipped_images = session.execute(failures).one()
     done_copies = int(session.scalars(done).one())
     # Read again, because a run gets more copies while somebody watches it.
-    copies, cancelled_at = session.execute(select(Run.copies, Run.cancelled_at).where(Run.id == run.id)).one()
+    told = select(Run.copies, Run.cancelled_at, Run.paused_at).where(Run.id == run.id)
+    copies, cancelled_at, paused_at = session.execute(told).one()
     return Progress(
         expected=run.expected,
         done=done_copies // copies,
@@ -138,6 +149,7 @@ def progress(session: Session, run: RunInfo) -> Progress:
         failed=failed_images,
         skipped=skipped_images,
         cancelled=cancelled_at is not None,
+        paused=paused_at is not None,
         note=note,
         refused_by=worker,
     )
@@ -166,4 +178,6 @@ def _info(row: Row[Run, Dataset]) -> RunInfo:
         created_at=run.created_at,
         submitted_at=run.submitted_at,
         cancelled_at=run.cancelled_at,
+        paused_at=run.paused_at,
+        priority=run.priority,
     )

@@ -113,7 +113,7 @@ _FREE = (
     Job.id == bindparam("job_id"),
     Job.done_at.is_(None),
     or_(Job.leased_until.is_(None), Job.leased_until < now()),
-    Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None))),
+    Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None), Run.paused_at.is_(None))),
     or_(Job.attempts == 0, bindparam("again", type_=Boolean())),
 )
 _LEASED = {
@@ -142,7 +142,7 @@ _IMAGES = (
 
 
 def claim(engine: Engine, job_id: int, *, worker: str, lease: float, first_attempt: bool = False) -> Claim | None:
-    """Claims a job for a worker for ``lease`` seconds; None if it is done, cancelled or claimed by another.
+    """Claims a job for a worker for ``lease`` seconds; None if it is done, claimed, paused or cancelled.
 
     With ``first_attempt``, a job that was tried before and not finished is left alone, too. The attempt is counted and
     committed before the worker touches any pixel, so that a crash cannot hide it.

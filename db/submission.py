@@ -74,8 +74,9 @@ def record_run(
     job_size: int | None,
     copies: int = 1,
     axis: Axis = NOISE,
+    priority: int | None = None,
 ) -> bool:
-    """Records a run and its jobs; returns False if the run is known. Submitting a cancelled run resumes it.
+    """Records a run and its jobs; returns False if the run is known. A run that was cancelled or paused goes on.
 
     Args:
         session: a writing one.
@@ -87,9 +88,10 @@ def record_run(
         copies: copies of each image: 1 for a vote, n0 + n for a certificate. If a known run has fewer, jobs for the
             missing ones are added; if it has more, it keeps them.
         axis: what the recipe's levels measure.
+        priority: runs with a higher one are served first; None: 0, and a known run keeps its own.
     """
     run = {"id": run_id, "dataset_id": dataset_id, "name": name, "recipe": recipe.content(), "axis": axis._asdict()}
-    run["copies"] = copies
+    run |= {"copies": copies, "priority": priority or 0}
     new = session.execute(insert(session, Run).on_conflict_do_nothing().returning(Run.id), run).scalar() is not None
     known = 0
     if not new:
@@ -97,6 +99,7 @@ def record_run(
         known = session.scalars(select(Run.copies).where(Run.id == run_id).with_for_update()).one()
         # The same recipe, but the file of its checkpoint may have moved.
         again = {"name": name, "recipe": recipe.content(), "submitted_at": now(), "cancelled_at": None}
+        again |= {"paused_at": None} | ({} if priority is None else {"priority": priority})
         session.execute(update(Run).where(Run.id == run_id).values(**again, copies=max(copies, known)))
     images = session.scalars(select(Dataset.size).where(Dataset.id == dataset_id)).one()
     # A vote is one copy, of no part.

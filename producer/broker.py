@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import Redis
 from redis.exceptions import RedisError
 
 from db.errors import Away, WrongUse
@@ -33,9 +34,8 @@ class Broker:
         Raises:
             BrokerDown: if the queue cannot be reached.
         """
-        with self._errors(), self._app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
-            return int(connection.default_channel.client.llen(QUEUE))
+        with self._client() as client:
+            return int(client.llen(QUEUE))
 
     def oldest(self) -> int | None:
         """The id of the job in the oldest message on the queue; 0 if it holds none; None if the queue is empty.
@@ -43,9 +43,8 @@ class Broker:
         Raises:
             BrokerDown: if the queue cannot be reached.
         """
-        with self._errors(), self._app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
-            message = connection.default_channel.client.lindex(QUEUE, -1)
+        with self._client() as client:
+            message = client.lindex(QUEUE, -1)
         if message is None:
             return None
         try:
@@ -66,6 +65,13 @@ class Broker:
     def close(self) -> None:
         """Closes the connections."""
         self._app.close()
+
+    @contextmanager
+    def _client(self) -> Iterator[Redis]:
+        """Redis's client, on a connection that stays open: the dispatcher asks many times a second."""
+        with self._errors(), self._app.pool.acquire(block=True) as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            yield connection.default_channel.client
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -78,6 +78,9 @@ class Crew:
         self._redis: RedisServer | None = None
         self._workers: Workers | None = None
         self._dispatcher: Dispatcher | None = None
+        #: Whether others send jobs to the same queue from the same database. Then each sends those of all runs, or one
+        #: that is faster than the others would give its own runs all workers.
+        self._shares = settings.broker_url is not None and not settings.embedded_database
         #: Every run that was submitted, in order, with what its workers load. Runs of one key share a classifier.
         self._keys: dict[str, Recipe] = {}
         #: The keys of runs that made progress, and of runs that were refused, with the reason.
@@ -93,9 +96,12 @@ class Crew:
         job_size: int | None = None,
         n: int | None = None,
         axis: Axis = NOISE,
+        priority: int | None = None,
     ) -> Submission:
         """Records a run of this crew, or finds it recorded: as producer.submit.submit, which says what raises."""
-        submission = submit(self._engine, recipe, dataset, name=name, job_size=job_size, n=n, axis=axis)
+        submission = submit(
+            self._engine, recipe, dataset, name=name, job_size=job_size, n=n, axis=axis, priority=priority
+        )
         self._keys[submission.run_id] = recipe.classifier_key()
         return submission
 
@@ -124,7 +130,7 @@ class Crew:
                 self._keep_up(state)
                 if state.done_copies > begun.done_copies:
                     self._able.add(key)
-                dispatcher.send([run_id, *self._ahead(run_id)])
+                dispatcher.send(None if self._shares else [run_id, *self._ahead(run_id)])
 
             state = watch(self._engine, run, each_look=look, waiting=loading)
         except Refusal as error:
@@ -145,6 +151,7 @@ class Crew:
             if self._workers:
                 self._workers.end(at_once=at_once)
             if self._dispatcher:
+                self._dispatcher.close()
                 self._release(worker=self._ours)
         except SQLAlchemyError as error:
             click.echo(f"smoothvote: {reason(error)}; jobs in hand are due when their lease ends", err=True)

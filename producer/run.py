@@ -17,6 +17,7 @@ def run_here(
     job_size: int | None = None,
     n: int | None = None,
     axis: Axis = NOISE,
+    priority: int | None = None,
 ) -> str:
     """Submits a run, waits until it is complete, and returns its id. Only what is missing is done.
 
@@ -29,6 +30,7 @@ def run_here(
         job_size: images per job; None: as producer/submit.py chooses.
         n: of a certificate, how many copies of each image estimate the probability of its label; None for a vote.
         axis: what the recipe's levels measure.
+        priority: runs with a higher one are served first; None: 0, and a known run keeps its own.
 
     Raises:
         Refusal: if the workers cannot do it, for want of the model's weights, say.
@@ -37,6 +39,6 @@ def run_here(
         SystemExit: with INCOMPLETE, if it was interrupted.
     """
     with crew(settings, workers=workers) as here:
-        submission = here.submit(recipe, dataset, name=name, job_size=job_size, n=n, axis=axis)
+        submission = here.submit(recipe, dataset, name=name, job_size=job_size, n=n, axis=axis, priority=priority)
         here.see_through(submission)
     return submission.run_id

@@ -38,6 +38,7 @@ def submit(
     job_size: int | None = None,
     n: int | None = None,
     axis: Axis = NOISE,
+    priority: int | None = None,
 ) -> Submission:
     """Records the run of a recipe over a dataset, or finds it recorded.
 
@@ -51,6 +52,7 @@ def submit(
         job_size: images per job; None: JOB_SIZE, and for a certificate as many as its copies suggest (db/copies.py).
         n: of a certificate, how many copies of each image estimate the probability of its label; None for a vote.
         axis: what the recipe's levels measure.
+        priority: runs with a higher one are served first; None: 0, and a known run keeps its own.
 
     Raises:
         WrongUse: if a certificate is given no n, or a vote is given one.
@@ -75,6 +77,7 @@ def submit(
             job_size=job_size or (None if recipe.certifies else JOB_SIZE),
             copies=copies,
             axis=axis,
+            priority=priority,
         )
     return Submission(run_id=run_id, new=new)
 

@@ -108,6 +108,7 @@ def sweep_here(
     name: str | None = None,
     job_size: int | None = None,
     axis: Axis = NOISE,
+    priority: int | None = None,
 ) -> dict[str, str]:
     """Submits every run, and sees them through one after the other with one crew.
 
@@ -121,6 +122,7 @@ def sweep_here(
         name: what the runs' names begin with.
         job_size: images per job; None: JOB_SIZE.
         axis: what the recipes' levels measure.
+        priority: runs with a higher one are served first; None: 0, and known runs keep their own.
 
     Returns:
         The reason for each run that was refused, by run id.
@@ -134,7 +136,7 @@ def sweep_here(
     refused: dict[str, str] = {}
     with crew(settings, workers=workers) as here:
         submissions = [
-            here.submit(recipe, dataset, name=names[run_id], job_size=job_size, axis=axis)
+            here.submit(recipe, dataset, name=names[run_id], job_size=job_size, axis=axis, priority=priority)
             for run_id, recipe in recipes.items()
         ]
         for number, submission in enumerate(submissions, 1):
@@ -156,6 +158,7 @@ def sweep_submit(
     name: str | None = None,
     job_size: int | None = None,
     axis: Axis = NOISE,
+    priority: int | None = None,
 ) -> None:
     """Records every run, or finds it recorded, and sends the jobs that are due.
 
@@ -168,6 +171,6 @@ def sweep_submit(
     new = 0
     for recipe in recipes.values():
         called = name_of(recipe, dataset, name)
-        new += submit(engine, recipe, dataset, name=called, job_size=job_size, axis=axis).new
+        new += submit(engine, recipe, dataset, name=called, job_size=job_size, axis=axis, priority=priority).new
     sent = sum(dispatch(engine, broker, settings, run_ids=[run_id]) for run_id in recipes)
     click.echo(f"{new} new runs, {len(recipes) - new} known, {sent} jobs sent", err=True)

@@ -63,6 +63,8 @@ class Display:
     def show(self, state: runs.Progress) -> None:
         """Moves the bar; where there is none, prints a line if it is time for one."""
         note = f" · {state.refused_by}: {state.note}" if state.note else ""
+        if state.paused:
+            note = " · paused: no more jobs are sent"
         done, total = state.done_copies, state.expected * state.copies
         if self._at_first is None:
             self._at_first = done

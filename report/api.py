@@ -32,6 +32,8 @@ RUNS: dict[str, type] = {
     "skipped": int,
     "complete": bool,
     "cancelled": bool,
+    "paused": bool,
+    "priority": int,
     "created_at": datetime,
     "submitted_at": datetime,
 }
@@ -110,6 +112,8 @@ def runs(*, database_url: str | None = None) -> "DataFrame":
             "skipped": so_far.skipped,
             "complete": so_far.complete,
             "cancelled": so_far.cancelled,
+            "paused": so_far.paused,
+            "priority": run.priority,
             "created_at": run.created_at,
             "submitted_at": run.submitted_at,
         }

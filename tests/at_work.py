@@ -30,7 +30,7 @@ def put_back(engine: Engine, seconds: float, table: str, column: str, where: str
 def at_work(engine: Engine) -> str:
     """A worker with a job in hand and 6 images done, one that is gone, and a run of nine jobs; gives its id."""
     run_id = record(engine, [1] * 27, job_size=3)
-    take_due(engine, window=5)
+    take_due(engine, room=5)
     ids = [job.id for job in jobs(engine, run_id)]
     beat(engine, heartbeat("box:1", device="cuda:0", engine="eager float16", model="timm/x", images=6, busy=0.95))
     beat(engine, heartbeat("box:2"))

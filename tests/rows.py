@@ -58,13 +58,14 @@ def take_due(
     engine: Engine,
     *,
     run_id: str | None = None,
-    window: int = 100,
+    room: int = 100,
     lost_after: float = 3600,
     oldest: int | None = None,
 ) -> list[int]:
+    run_ids = [run_id] if run_id else None
     with writing(engine) as session:
-        run_ids = [run_id] if run_id else None
-        return due.take_due(session, run_ids=run_ids, window=window, lost_after=lost_after, oldest=oldest)
+        due.reclaim(session, run_ids=run_ids, lost_after=lost_after, oldest=oldest)
+        return due.take_due(session, run_ids=run_ids, room=room)
 
 
 def jobs(engine: Engine, run_id: str) -> list[Job]:

@@ -1,7 +1,9 @@
 """Dispatching to a real Redis."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 import redis
@@ -13,7 +15,8 @@ from db.message import QUEUE, TASK, without_secrets
 from db.session import writing
 from db.settings import Settings
 from producer.broker import Broker, BrokerDown
-from producer.dispatch import Dispatcher, dispatch
+from producer.depth import FEW
+from producer.dispatch import PAUSE, Dispatcher, Filler, dispatch
 
 
 @pytest.fixture
@@ -163,20 +166,32 @@ def test_a_command_that_watches_waits_for_a_queue_that_it_had_reached(
 ) -> None:
     first, second = (record(engine, [0] * 4, fingerprint=letter * 64) for letter in "ab")
     broker = Flaky(Settings(broker_url=redis_url))
-    dispatcher = Dispatcher(engine, broker, settings)
-    broker.down = True
-    with pytest.raises(BrokerDown):
+    with closing(Dispatcher(engine, broker, settings)) as dispatcher:
+        broker.down = True
+        with pytest.raises(BrokerDown):
+            dispatcher.send([first])
+        broker.down = False
         dispatcher.send([first])
-    broker.down = False
-    dispatcher.send([])  # other runs than before: sent at once, without a pause
-    broker.down = True
-    dispatcher.send([first])
-    dispatcher.send([second])
-    assert capsys.readouterr().err == "smoothvote: it is down; waiting for it\n"
-    broker.down = False
-    dispatcher.send([first])
-    assert capsys.readouterr().err == "smoothvote: the queue is back\n"
-    assert sent(queue) == [jobs(engine, first)[0].id]
+        assert sent(queue) == [jobs(engine, first)[0].id]
+        broker.down = True
+        dispatcher.send([second])  # other runs than before: its thread looks at once
+        until(lambda: "waiting for it" in said_so_far(capsys))
+        broker.down = False
+        until(lambda: sent(queue) == [jobs(engine, run_id)[0].id for run_id in (first, second)])
+        until(lambda: "the queue is back" in said_so_far(capsys))
+
+
+def said_so_far(capsys: pytest.CaptureFixture[str]) -> str:
+    out = capsys.readouterr().err
+    assert out in ("", "smoothvote: it is down; waiting for it\n", "smoothvote: the queue is back\n")
+    return out
+
+
+def until(so: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Flaky(Broker):
@@ -184,10 +199,67 @@ class Flaky(Broker):
 
     down = False
 
-    def oldest(self) -> int | None:
+    def queued(self) -> int:
         if self.down:
             raise BrokerDown("it is down")
-        return super().oldest()
+        return super().queued()
+
+
+# -- keeping the queue filled ------------------------------------------------------------------------------------
+
+
+def take(queue: redis.Redis, count: int | None = None) -> int:
+    """As workers do: takes messages from the queue, all of them if no number is given."""
+    return len(queue.rpop(QUEUE, queue.llen(QUEUE) if count is None else count) or [])
+
+
+def test_what_workers_take_makes_room_at_once(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    record(engine, [0] * 100, job_size=1)
+    filler = Filler(engine, broker, settings)
+    assert (filler.look(), filler.look()) == (FEW, 0)
+    take(queue, FEW // 2)
+    assert filler.look() > 0  # though no search is due for two seconds
+    assert broker.queued() >= FEW
+
+
+def test_a_queue_that_ran_dry_is_filled_deeper_up_to_the_window(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    record(engine, [0] * 300, job_size=1)
+    filler = Filler(engine, broker, settings.model_copy(update={"window": 40}))
+    filled = []
+    for _ in range(3):
+        filled.append(filler.look())
+        assert take(queue) == filled[-1]
+    assert filled == [16, 40, 40]
+
+
+def test_once_all_is_sent_the_queue_is_not_looked_at_until_the_next_search(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    record(engine, [0] * 3, job_size=1)
+    filler = Filler(engine, broker, settings)
+    assert filler.look() == 3
+    assert PAUSE / 2 < filler.pause <= PAUSE
+    queue.delete(QUEUE)
+    record(engine, [0] * 3, job_size=1, fingerprint="e" * 64)
+    assert filler.look() == 0  # it would find the new run at the next search
+
+
+def test_two_dispatchers_fill_the_queue_with_each_job_once(
+    engine: Engine, settings: Settings, broker: Broker, queue: redis.Redis
+) -> None:
+    run_id = record(engine, [0] * 60, job_size=1)
+    fillers = [Filler(engine, broker, settings) for _ in range(2)]
+    seen: list[int] = []
+    while len(seen) < 60:
+        for filler in fillers:
+            filler.look()
+        seen += sent(queue)
+        queue.delete(QUEUE)
+    assert sorted(seen) == [job.id for job in jobs(engine, run_id)]
 
 
 @pytest.mark.parametrize(

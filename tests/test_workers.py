@@ -96,7 +96,7 @@ def test_copies_of_a_certificate_count_as_their_share_of_an_image(engine: Engine
 def test_each_open_job_is_in_one_state(engine: Engine) -> None:
     run_id = record(engine, [1] * 6, job_size=1)
     assert queue(engine).jobs == {run_id: {"due": 6}}
-    take_due(engine, window=4)
+    take_due(engine, room=4)
     sent = jobs(engine, run_id)
     claimed(engine, sent[0].id, worker="w")
     refusing = claimed(engine, sent[1].id, worker="v")
@@ -109,7 +109,7 @@ def test_each_open_job_is_in_one_state(engine: Engine) -> None:
 @pytest.mark.parametrize(("column", "state"), [("cancelled_at", "cancelled"), ("paused_at", "paused")])
 def test_jobs_of_a_stopped_run_count_apart_but_for_those_in_hand(engine: Engine, column: str, state: str) -> None:
     run_id = record(engine, [1] * 3, job_size=1)
-    take_due(engine, window=2)
+    take_due(engine, room=2)
     claimed(engine, jobs(engine, run_id)[0].id)
     with writing(engine) as session:
         session.execute(text(f"UPDATE runs SET {column} = CURRENT_TIMESTAMP"))

@@ -119,4 +119,4 @@ def moment(when: datetime) -> str:
 
 def state(so_far: Progress) -> str:
     """A run's state in one word."""
-    return "complete" if so_far.complete else "cancelled" if so_far.cancelled else "open"
+    return so_far.word

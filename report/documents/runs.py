@@ -24,7 +24,11 @@ def document(runs: Iterable[tuple[RunInfo, Progress]]) -> Document:
 
 
 def _row(run: RunInfo, so_far: Progress) -> list[Cell]:
-    share = f"{so_far.done / max(so_far.expected, 1):.0%}{' cancelled' if so_far.cancelled else ''}"
+    share = f"{so_far.done / max(so_far.expected, 1):.0%}"
+    if so_far.word in ("cancelled", "paused"):
+        share += f" {so_far.word}"
+    if run.priority and not so_far.complete:
+        share += f", priority {run.priority}"
     submitted = run.submitted_at.astimezone()
     return [
         run.id,
@@ -42,4 +46,5 @@ def record(run: RunInfo, so_far: Progress) -> dict[str, Any]:
     row |= {"perturbation": recipe.perturbation, "smoother": recipe.smoother}
     row |= {"expected": so_far.expected, "done": so_far.done, "failed": so_far.failed, "skipped": so_far.skipped}
     row |= {"complete": so_far.complete, "cancelled": so_far.cancelled}
+    row |= {"paused": so_far.paused, "priority": run.priority}
     return row | {"created_at": run.created_at.isoformat(), "submitted_at": run.submitted_at.isoformat()}
