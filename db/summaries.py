@@ -88,6 +88,10 @@ def _store(engine: Engine, run: RunInfo, version: int, counted: dict[float, Tall
     if not rows:
         return
     with writing(engine) as session:
+        # A retry may have made images pending since they were counted; it locks the run, too.
+        session.execute(select(Run.id).where(Run.id == run.id).with_for_update(key_share=True))
+        if version == VERSION and not progress(session, run).complete:
+            return
         add = insert(session, Summary)
         newer = {"version": add.excluded.version, "tally": add.excluded.tally}
         # What another process counted of the complete run meanwhile stays.
