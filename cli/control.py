@@ -92,7 +92,8 @@ def retry(run: str, code: str) -> None:
 def rm(run: str, yes: bool) -> None:
     """Delete RUN and all that was found for it.
 
-    The record of its images goes, too, if no other run has them. Files are not touched. A run that is not complete must be cancelled first.
+    The record of its images goes, too, if no other run has them. Files are not touched. A run that is not complete must
+    be cancelled first.
     """
     import sys
 
