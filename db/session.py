@@ -236,10 +236,14 @@ def _leave_if_ended(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -
     # A server that restarts ends its connections, and says so: there is something to read before anything was asked.
     # Not SQLAlchemy's pre-ping, which asks the server each time; that takes as long as a statement.
     rested, record.info["used"] = "used" in record.info, True
+    if rested and (connection.closed or _has_something_to_read(connection)):
+        raise DisconnectionError("the server ended this connection")
+
+
+def _has_something_to_read(connection: Any) -> bool:
     with DefaultSelector() as selector:
         selector.register(connection.fileno(), EVENT_READ)
-        if rested and selector.select(timeout=0):
-            raise DisconnectionError("the server ended this connection")
+        return bool(selector.select(timeout=0))
 
 
 def _leave_read_only(context: ExceptionContext) -> None:

@@ -162,3 +162,12 @@ def test_a_connection_that_the_server_has_ended_meanwhile_is_replaced_before_it_
     admin.dispose()
     with reading(postgres) as session:
         assert session.scalar(text("SELECT pg_backend_pid()")) != backend
+
+
+def test_a_connection_that_was_closed_on_this_side_is_replaced_as_well(postgres: Engine) -> None:
+    with postgres.connect() as connection:
+        driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.close()
+    with reading(postgres) as session:
+        assert session.scalar(text("SELECT 1")) == 1
