@@ -24,6 +24,14 @@ def test_a_job_is_claimed_by_one_worker_only(engine: Engine) -> None:
     assert jobs(engine, run_id)[0].attempts == 1
 
 
+def test_a_job_that_was_tried_before_can_be_left_alone(engine: Engine) -> None:
+    fresh, tried = (job.id for job in jobs(engine, record(engine, [0] * 8)))
+    claimed(engine, tried, lease=-1)
+    assert store.claim(engine, tried, worker="w", lease=60, first_attempt=True) is None
+    assert store.claim(engine, fresh, worker="w", lease=60, first_attempt=True)
+    assert claimed(engine, tried).attempts == 2
+
+
 def test_an_attempt_is_counted_before_any_work_is_done(engine: Engine) -> None:
     run_id = record(engine, [0] * 4)
     job_id = jobs(engine, run_id)[0].id
