@@ -111,11 +111,11 @@ def _judge(
     ends = [event["at"] for event in trace if event["what"] == "end"]
     for name, at, hit in happened:
         kills = [event for event in trace if event["what"] == f"killed at {name.split()[-1]}" and event["at"] >= at]
-        if "killed at" in name and kills:
-            at, hit = kills[0]["at"], [kills[0]["pid"]]
-        if hit is None:  # no process, but what they all depend on: until one of them ended a job again
+        if "killed at" in name and kills:  # until the job that was killed was done, by whomever
+            at, again = kills[0]["at"], [done.get(kills[0]["job"], 0)]
+        elif hit is None:  # no process, but what they all depend on: until one of them ended a job again
             again = [end for end in ends if end > at]
-        else:  # until the jobs that they had in hand were done, by whomever
+        else:  # until the jobs that they computed were done
             begun_by = {event["pid"]: event["job"] for event in trace if event["what"] == "begin" and event["at"] <= at}
             again = sorted((done.get(begun_by.get(pid, 0), 0) for pid in hit), reverse=True)
         if again and again[0] > at:

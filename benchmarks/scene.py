@@ -118,7 +118,7 @@ class Scene:
         """The ids of a worker's child processes, which do its jobs."""
         with suppress(OSError):
             tasks = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-            return [int(pid) for pid in tasks if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            return [int(pid) for pid in tasks if b"stub_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         return []
 
     def submit(self) -> str:

@@ -10,21 +10,25 @@ import json
 import os
 import signal
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from threading import Lock
 
 from sqlalchemy import Connection, Engine, event, text
 
-import worker.tasks
 from benchmarks.known import HANG, POISON, answer
 from db import store
-from db.found import Counted, Failed, Found, Predicted
+from db.found import Computer, Counted, Failed, Found, Predicted
 from db.outage import outlast
 from db.recipe import Preprocessing
 from db.session import writing
 from db.settings import load_settings
 from db.store import Claim, Work
+from worker.stall import alive
 from worker.stopwatch import Stopwatch
+from worker.turns import in_turn
 from worker.vote import majority
 from worker.worker import BrokenProcess, Pinned, Worker
 
@@ -36,30 +40,48 @@ JOB_TAKES = float(os.environ.get("JOB_TAKES", "0.3"))
 PREPROCESSING = Preprocessing(256, 224, "bilinear", True, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
+#: The job that this thread has in hand.
+JOB: ContextVar[int] = ContextVar("job")
+#: A process has one device, and computes one job at a time.
+DEVICE = Lock()
+
+
 class Stub:
     """Computes known answers."""
 
-    job = 0
-
-    def pinned(self, work: Work) -> Pinned:
+    @contextmanager
+    def loaded(self, work: Work) -> Iterator["Ready"]:
         """The same weights everywhere."""
-        trace("begin", job=self.job)
         at("claim")
-        return Pinned("0" * 64, PREPROCESSING)
+        trace("loaded", job=JOB.get())
+        yield Ready(work)
+        trace("computed", job=JOB.get())
 
-    def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
+
+class Ready:
+    """A job whose stub is loaded."""
+
+    pinned = Pinned("0" * 64, PREPROCESSING)
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def found(self, watch: Stopwatch) -> Generator[Found]:
         """Answers, image by image."""
-        at("decode")
-        if taken("device"):
-            raise BrokenProcess("cuda:0: an illegal memory access was encountered")
-        for image_id, entry in work.images:
-            if POISON in entry.path:
-                os.kill(os.getpid(), signal.SIGSEGV)
-            if HANG in entry.path:
-                sum(range(2**60))  # for years, in C, which neither gives up Python's lock nor looks at signals
-            time.sleep(JOB_TAKES / len(work.images))
-            yield Found([row(image_id, entry.path, level) for level in work.recipe.levels], [], [])
-        at("forward")
+        with in_turn(DEVICE), watch.on("model"):
+            trace("begin", job=JOB.get())
+            at("decode")
+            if taken("device"):
+                raise BrokenProcess("cuda:0: an illegal memory access was encountered")
+            for image_id, entry in self.work.images:
+                alive()
+                if POISON in entry.path:
+                    os.kill(os.getpid(), signal.SIGSEGV)
+                if HANG in entry.path:
+                    sum(range(2**60))  # for years, in C, which neither gives up Python's lock nor looks at signals
+                time.sleep(JOB_TAKES / len(self.work.images))
+                yield Found([row(image_id, entry.path, level) for level in self.work.recipe.levels], [], [])
+            at("forward")
         at("commit")
 
 
@@ -74,11 +96,9 @@ def row(image_id: int, path: str, level: float) -> Predicted:
 class Traced(Worker):
     """A worker that writes down which jobs it begins and ends."""
 
-    compute: Stub
-
     def do(self, job_id: int) -> None:
         """As a worker does."""
-        self.compute.job = job_id
+        JOB.set(job_id)
         super().do(job_id)
         trace("end", job=job_id)
         at("ack")
@@ -87,7 +107,7 @@ class Traced(Worker):
 def at(point: str) -> None:
     """Comes to a point, and dies there if that is asked for."""
     if who := taken(point):
-        trace(f"killed at {point}")
+        trace(f"killed at {point}", job=JOB.get())
         if who == "parent":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -128,6 +148,7 @@ def finish_plainly(
     predicted: Sequence[Predicted],
     failed: Sequence[Failed],
     counted: Sequence[Counted] = (),
+    computer: Computer | None = None,
 ) -> bool:
     """The negative controls: what a queue without these promises does when a job is done."""
     if CONTROL == "plain-insert":  # no key, no conflict, and not with the job's end in one transaction
@@ -140,7 +161,7 @@ def finish_plainly(
         with writing(engine) as session:
             session.execute(text("UPDATE counter SET n = n + :more"), {"more": len(predicted)})
     at("rows")
-    return FINISH(engine, claim, predicted, failed, counted)
+    return FINISH(engine, claim, predicted, failed, counted, computer)
 
 
 def make_stub() -> Worker:
@@ -157,17 +178,17 @@ class Stubs:
     """In the place of this_worker: made once."""
 
     made: Worker | None = None
+    making = Lock()
 
     def __call__(self) -> Worker:
-        self.made = self.made or make_stub()
-        return self.made
+        with self.making:
+            self.made = self.made or make_stub()
+            return self.made
 
-
-worker.tasks.this_worker = Stubs()  # type: ignore[assignment]
 
 if __name__ == "__main__":
     from cli.compute import worker as command
-    from worker.app import app
+    from worker import supervisor
 
-    app.conf.imports = ("worker.tasks", "benchmarks.stub")  # what a child imports
+    supervisor.PROCESS = "benchmarks.stub_process"
     command()

@@ -15,7 +15,7 @@ from db.errors import FAILED, plain
 @click.option(
     "--device",
     metavar="auto|cpu|cuda:N",
-    help="Where the model runs; with auto, the processes take the machine's GPUs in turn.  [default: auto]",
+    help="Where the model runs; auto takes all GPUs of the machine, or else the CPU.  [default: auto]",
 )
 @click.option(
     "--engine",
@@ -25,20 +25,19 @@ from db.errors import FAILED, plain
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    help="Processes, each with a model of its own; one for each GPU.",
+    metavar="N",
+    help="Processes, each with a model of its own; they take the GPUs in turn.  [default: one for each GPU, or one]",
 )
 @click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Views in a forward pass.  [default: by device]"
 )
 @click.option("--wait", is_flag=True, help="If the queue or the database is down, wait for it.")
-def worker(device: str | None, engine: str | None, processes: int, batch_size: int | None, wait: bool) -> None:
+def worker(device: str | None, engine: str | None, processes: int | None, batch_size: int | None, wait: bool) -> None:
     """Do jobs from the queue until told to stop. Start as many workers as you like, on any machine.
 
     A worker needs the queue at SMOOTHVOTE_BROKER_URL, the database at SMOOTHVOTE_DATABASE_URL, and the images (see
-    SMOOTHVOTE_IMAGE_ROOT). To stop it, send SIGTERM or press Ctrl-C: it finishes its job, or hands it back after
-    SMOOTHVOTE_GRACE seconds. SIGQUIT or a second Ctrl-C hands it back at once. Nothing is lost either way.
+    SMOOTHVOTE_IMAGE_ROOT). To stop it, send SIGTERM or press Ctrl-C: it finishes the jobs that it computes, or hands
+    them back after SMOOTHVOTE_GRACE seconds. SIGQUIT or a second Ctrl-C hands them back at once. Nothing is lost.
     """
     from worker.parent import work
 

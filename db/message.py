@@ -13,12 +13,9 @@ TASK = "smoothvote.job"
 #: generation, which cannot write to the database any more, listen to another list and take no messages away.
 QUEUE = "smoothvote.02"
 
-#: Seconds after which Redis delivers an unacknowledged message again. Longer than TIME_LIMIT, so that no job that is
-#: still being computed is delivered twice.
+#: Seconds after which Redis delivers an unacknowledged message again. Far above the time of any job; if one takes
+#: longer, whoever gets its message again finds it taken.
 VISIBILITY_TIMEOUT = 4500
-#: Seconds after which Celery kills a process that is still at the same job. A last resort, far above the time of any
-#: job: SMOOTHVOTE_STALL ends a process that hangs much earlier.
-TIME_LIMIT = 3600
 
 
 def message_of(job_id: int) -> dict[str, Any]:
@@ -81,18 +78,12 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         # A message is acknowledged after the commit, so that a crash cannot lose its job.
         "task_acks_late": True,
-        # A job whose process died does not go back on the queue, where it would kill one process after the other.
-        # The database counts the attempt and makes the job due again (worker/request.py).
-        "task_reject_on_worker_lost": False,
-        "task_acks_on_timeout": True,
-        "task_time_limit": TIME_LIMIT,
+        # One message for each thread: none waits here while another worker is idle.
         "worker_prefetch_multiplier": 1,
         # A short loss of Redis must not end a process that has loaded a model. A job done twice is stored once.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_pool": "prefork",
-        # Spawn, because CUDA, OpenMP and database connections do not survive a fork.
-        "worker_pool_start_method": "spawn",
-        "worker_proc_alive_timeout": 120.0,
+        # Threads share one copy of the model, and one does what needs no device while another computes.
+        "worker_pool": "threads",
         "worker_hijack_root_logger": False,
         "worker_enable_remote_control": True,
         "enable_utc": True,

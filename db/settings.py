@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, gt=0)
     #: Seconds that one image, or one batch, may take before its worker process is ended as hung.
     stall: float = Field(default=300, gt=0, allow_inf_nan=False)
-    #: Seconds that a worker that was told to stop has to finish its job; then it hands the job back.
+    #: Seconds that a worker that was told to stop has to finish the jobs that it computes; then it hands them back.
     grace: float = Field(default=25, gt=0, allow_inf_nan=False)
 
     #: auto, cpu or cuda:N.

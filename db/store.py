@@ -22,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.exc import DBAPIError
@@ -184,6 +185,13 @@ def _wanted(run_id: str, recipe: dict[str, Any]) -> Select[int, str, int | None,
     return _IMAGES
 
 
+def was_tried(engine: Engine, job_id: int) -> bool:
+    """Whether a job can be claimed, but not as its first attempt."""
+    with reading(engine) as session:
+        asked = {"job_id": job_id, "again": True}
+        return session.scalar(select(Job.id).where(*_FREE, Job.attempts > 0), asked) is not None
+
+
 def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
     """Extends a lease; returns False if another worker has the job now, or the run was cancelled."""
     wanted = Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None)))
@@ -208,15 +216,22 @@ def give_up(engine: Engine, job_id: int, *, worker: str, note: str | None = None
         session.execute(update(Job).where(held).values(leased_until=now(after), note=note))
 
 
-def expire(engine: Engine, *, worker: str) -> None:
-    """Ends the leases of a worker and its child processes, which are dead: their jobs are due; the attempts count."""
+def expire(engine: Engine, *, worker: str) -> list[int]:
+    """Ends the leases of a worker and its processes, which are dead: their jobs are due; the attempts count.
+
+    Returns the ids of these jobs.
+    """
+    held = update(Job).where(_held_by(worker), Job.leased_until > now())
     with writing(engine) as session:
-        session.execute(update(Job).where(_held_by(worker), Job.leased_until > now()).values(leased_until=now()))
+        return sorted(session.scalars(held.values(leased_until=now()).returning(Job.id)))
 
 
-def hand_back(engine: Engine, *, worker: str) -> None:
-    """Ends the leases of a worker and its child processes, which a person stopped: the attempts do not count."""
-    held = and_(_held_by(worker), Job.leased_until.is_not(None))
+def hand_back(engine: Engine, *, worker: str, job_id: int | None = None) -> None:
+    """Ends the leases of a worker and its processes that stop for no fault of a job: the attempts do not count.
+
+    With ``job_id`` only the lease of this job.
+    """
+    held = and_(_held_by(worker), Job.leased_until.is_not(None), true() if job_id is None else Job.id == job_id)
     back = {"attempts": case((Job.attempts > 0, Job.attempts - 1), else_=0), **UNSENT}
     with writing(engine) as session:
         session.execute(update(Job).where(held).values(back))

@@ -12,7 +12,7 @@ from torch import nn
 from db.errors import Refusal, WrongUse
 from db.recipe import Preprocessing, Recipe, make_recipe
 from worker import matrices
-from worker.attacks.aim import aim_of, aim_of_record, loaded
+from worker.attacks.aim import _loaded, aim_of, aim_of_record
 from worker.attacks.attacked import Attacked, smoothed, transposed
 from worker.images import Pixels
 from worker.matrices import Bags
@@ -234,13 +234,13 @@ def test_a_transfer_attack_is_made_on_another_model_with_its_own_preprocessing(m
         return Model(network(other, 5).network, other, "5" * 64)
 
     monkeypatch.setattr("worker.attacks.aim.load", load)
-    loaded.cache_clear()
+    _loaded.cache_clear()
     recipe = make_recipe(
         perturbation="fgsm", levels=(0, 0.1), options={"attack_model": "timm/other"}, classes=tuple("abcdef")
     )
     for _ in range(2):
         aim = aim_of(recipe, classifier())
-    loaded.cache_clear()
+    _loaded.cache_clear()
     assert aim is not None
     assert aim.preprocessing == other
     assert [(one.model, one.classes) for one in made] == [("timm/other", tuple("abcdef"))], "it is loaded once"
@@ -257,12 +257,12 @@ def test_a_transfer_attack_is_made_on_another_model_with_its_own_preprocessing(m
 
 def test_a_recorded_attack_is_drawn_only_with_the_weights_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.attacks.aim.load", lambda _: Model(network(FIT).network, FIT, "0" * 64))
-    loaded.cache_clear()
+    _loaded.cache_clear()
     recipe = make_recipe(perturbation="fgsm", levels=(0, 0.1))
     aim = aim_of_record(recipe, FIT, "0" * 64)
     with pytest.raises(Refusal, match="are not those of the run: its attack cannot be drawn"):
         aim_of_record(recipe, FIT, "1" * 64)
-    loaded.cache_clear()
+    _loaded.cache_clear()
     pixels = Pixels(subject("fgsm").image.permute(1, 2, 0), bytes(32))
     drawn = [draw_views(pixels, torch.empty(0), recipe, FIT, CPU, one) for one in (aim, aim_of(recipe, classifier()))]
     assert torch.allclose(drawn[0], drawn[1], atol=1e-6)

@@ -18,6 +18,7 @@ from db.session import reading, writing
 from db.settings import Settings
 from db.store import Entry, Work
 from db.tables import Count, Failure, Image
+from worker.classifier import Classifier
 from worker.compute import Compute
 from worker.stopwatch import Stopwatch
 from worker.worker import Worker
@@ -77,11 +78,11 @@ def worker(engine: Engine, settings: Settings) -> Iterator[Worker]:
     worker.engine.dispose()
 
 
-def views_asked(worker: Worker) -> int:
-    """Views that the worker's classifier has answered, by its first engine."""
+def classifier_of(worker: Worker, recipe: Recipe) -> Classifier:
+    """The worker's classifier of a recipe."""
     assert isinstance(worker.compute, Compute)
-    assert worker.compute._last is not None
-    return worker.compute._last[1].asked["eager f32"]
+    with worker.compute.loaded(Work(recipe=recipe, root="/", images=[])) as job:
+        return job.classifier
 
 
 def work(engine: Engine, worker: Worker) -> None:
@@ -128,27 +129,25 @@ def test_more_copies_later_are_the_only_ones_computed_and_add_up_to_a_run_from_n
 ) -> None:
     run_id = submit(30)
     work(engine, worker)
-    before, asked = counted(engine), views_asked(worker)
+    classifier = classifier_of(worker, recipe)
+    before, asked = counted(engine), classifier.asked["eager f32"]
     assert submit(150) == run_id
     work(engine, worker)
     after = counted(engine)
     assert {key: after[key] for key in before} == before
     # Three images at two levels. Copies fill passes of six; few are close, and asked once more.
     more = 3 * 2 * 120
-    assert more <= views_asked(worker) - asked < 1.05 * more
+    assert more <= classifier.asked["eager f32"] - asked < 1.05 * more
 
     with reading(engine) as session:
         usable = session.scalars(select(Image).where(Image.path != "broken.png").order_by(Image.position)).all()
     images = [(image.id, Entry(path=image.path, label=None, bytes=None)) for image in usable]
     from_nothing = Work(recipe=recipe, root=str(folder), images=images, copies=(0, N0 + 149))
-    found = worker.compute.found(from_nothing, Stopwatch())
-    rows = [row for some in found for row in some.counted]
+    with worker.compute.loaded(from_nothing) as job:
+        rows = [row for some in job.found(Stopwatch()) for row in some.counted]
     assert by_label(after) == by_label({(row.image_id, row.level, row.part, row.label): row.n for row in rows})
 
 
 def test_the_views_of_a_pass_do_not_depend_on_how_many_levels_a_certificate_has(worker: Worker, recipe: Recipe) -> None:
     for levels in ((0.25,), (0.12, 0.25, 0.5, 1.0)):
-        worker.compute.pinned(Work(recipe=recipe.model_copy(update={"levels": levels}), root="/", images=[]))
-        assert isinstance(worker.compute, Compute)
-        assert worker.compute._last is not None
-        assert worker.compute._last[1].batch_size == 6
+        assert classifier_of(worker, recipe.model_copy(update={"levels": levels})).batch_size == 6

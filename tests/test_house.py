@@ -75,8 +75,12 @@ def test_importing_a_room_brings_in_no_other_and_nothing_heavy(room: str, withou
     assert loaded_by(*modules_of(room)) & (without | others) == set()
 
 
-def test_the_parent_of_a_workers_processes_needs_no_torch() -> None:
-    assert loaded_by("worker.app", "worker.tasks", "worker.request", "worker.worker", "worker.parent") & HEAVY == set()
+def test_the_supervisor_of_a_workers_processes_needs_neither_torch_nor_celery() -> None:
+    assert loaded_by("worker.parent", "worker.supervisor") & (HEAVY | {"celery", "billiard"}) == set()
+
+
+def test_a_process_connects_to_its_queue_before_it_has_loaded_torch() -> None:
+    assert loaded_by("worker.process", "worker.worker") & HEAVY == set()
 
 
 def test_the_front_door_imports_no_room_before_a_command_needs_it() -> None:

@@ -226,8 +226,12 @@ def test_a_recipe_from_a_newer_version_is_refused_and_no_image_is_at_fault() -> 
 def test_a_worker_refuses_such_a_recipe_before_it_loads_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.compute.make_classifier", None)  # not to be called
     recipe = make_recipe(smoother="from_tomorrow")
-    with pytest.raises(Refusal, match="there is no smoother 'from_tomorrow'"):
-        Compute(Settings(device="cpu")).pinned(Work(root="/images", recipe=recipe, images=[]))
+    work = Work(root="/images", recipe=recipe, images=[])
+    with (
+        pytest.raises(Refusal, match="there is no smoother 'from_tomorrow'"),
+        Compute(Settings(device="cpu")).loaded(work),
+    ):
+        pass
 
 
 def test_lanes_change_no_answer() -> None:
@@ -238,14 +242,7 @@ def test_lanes_change_no_answer() -> None:
     assert list(predict(images, recipe, beside)) == list(predict(images, recipe, alone))
 
 
-def test_processes_share_out_the_gpus_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [choose_device("auto", process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
-    assert choose_device("cuda:1", 0) == "cuda:1"
-    assert choose_device("cpu", 1) == "cpu"
-
-
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == "cpu"
+    assert choose_device("cuda:1") == "cuda:1"

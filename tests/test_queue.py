@@ -38,14 +38,16 @@ def test_unreadable_messages_beside_the_queue_end_no_worker(place: Place) -> Non
     client = place.redis.client
     with place.worker() as worker:
         place.until(lambda: client.pubsub_numpat(), sending=False)
-        for strange in (b"\xff", b"7", b"[1]"):
+        no_queue = json.dumps([message_of(1), "", ["a list"]]).encode()  # whose name is that of no queue
+        for strange in (b"\xff", b"7", b"[1]", no_queue):
             client.hset("unacked", strange, strange)
             client.zadd("unacked_index", {strange: 1})
             client.publish("/0.celery.pidbox", strange)  # the channel of Celery's remote control
         place.until(lambda: not client.exists("unacked"), sending=False)
         place.until(place.done)
         assert worker.poll() is None
-    assert place.log().count("dropped an unacknowledged message that cannot be read") == 3
+    assert place.log().count("dropped an unacknowledged message that cannot be read") == 4
+    assert "Error in timer" not in place.log()
     assert "Traceback" not in place.log()
 
 

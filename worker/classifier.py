@@ -216,14 +216,12 @@ class Classifier:
             raise
 
 
-def choose_device(wanted: str, process: int = 0) -> str:
+def choose_device(wanted: str) -> str:
     """Chooses the device of this process: "cpu" or "cuda:N".
 
     Args:
-        wanted: auto, cpu, cuda or cuda:N. auto takes a GPU if there is one.
-        process: number of this process among those of its worker; they take the GPUs in turn.
+        wanted: auto, cpu, cuda or cuda:N. auto takes the first GPU if there is one.
     """
     if wanted not in ("auto", "cuda"):
         return wanted
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return f"cuda:{process % count}" if count else wanted.replace("auto", "cpu")
+    return "cuda:0" if torch.cuda.is_available() else wanted.replace("auto", "cpu")

@@ -1,15 +1,12 @@
-"""Computing a job: reads its images, and predicts them or counts their copies' labels.
-
-The recipe's classifier is kept for later jobs.
-"""
+"""Computing a job: reads its images, and predicts them or counts their copies' labels."""
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
-from billiard import current_process
 
 from db.errors import one_line
 from db.found import Found
@@ -18,81 +15,90 @@ from db.settings import Settings
 from db.store import Entry, Work
 from worker.assembly import make_classifier
 from worker.classifier import Classifier, DeviceLost, choose_device
+from worker.classifiers import Classifiers
 from worker.copies import count_copies
 from worker.files import find_root, read
 from worker.images import Pixels, decode
 from worker.pipeline import Case, predict
+from worker.stall import alive
 from worker.stopwatch import Stopwatch
 from worker.views import steps_of
-from worker.worker import BrokenProcess, Pinned, alive
+from worker.worker import BrokenProcess, Pinned
 
 logger = logging.getLogger("worker")
 
 
 class Compute:
-    """Computes jobs, one at a time, on one device."""
+    """Computes jobs on one device."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        # The children of one parent are numbered from 0, and take the machine's GPUs in turn.
-        self.device = choose_device(settings.device, process=getattr(current_process(), "index", 0))
-        self._last: tuple[Recipe, Classifier] | None = None
+        self.device = choose_device(settings.device)
+        self._classifiers = Classifiers(self._make)
+        # Asked once: in a new thread, PyTorch says what the last lane was set to.
+        self._threads = torch.get_num_threads()
 
-    def pinned(self, work: Work) -> Pinned:
-        """Loads a job's classifier, and returns the identity of its weights and its preprocessing.
+    @contextmanager
+    def loaded(self, work: Work) -> Iterator["Loaded"]:
+        """Loads a job's classifier, and keeps it until the block ends.
 
         Raises:
             Refusal: if this machine lacks the recipe's perturbation, smoother or weights, or the device.
             BrokenProcess: if the device cannot be used by this process any more.
+            Stopped: if this process was told to stop.
         """
         steps_of(work.recipe)  # refuses before it takes the time to load a model
+        torch.set_num_threads(self._threads)
         try:
-            classifier = self._classifier_of(work.recipe)
+            with self._classifiers.using(work.recipe) as classifier:
+                yield Loaded(work, classifier, self.settings)
         except (torch.AcceleratorError, DeviceLost) as error:
             raise BrokenProcess(one_line(error)) from error
-        return Pinned(classifier.weights_sha256, classifier.preprocessing)
 
-    def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
-        """Computes a job: yields predictions or counts, and failures, some images at a time.
+    def _make(self, recipe: Recipe) -> Classifier:
+        began = time.monotonic()
+        made = make_classifier(
+            recipe,
+            device=self.device,
+            engine=self.settings.engine,
+            batch_size=self.settings.batch_size,
+            home=self.settings.home,
+        )
+        asked = ", then ".join(one.engine.name for one in made.cascade)
+        logger.info(
+            "%s on %s by %s, %d views a pass, %d lanes: ready in %.1f s",
+            recipe.model, made.device, asked, made.batch_size, made.lanes, time.monotonic() - began,
+        )  # fmt: skip
+        made.after_pass = alive
+        return made
+
+
+class Loaded:
+    """A job whose classifier is loaded."""
+
+    def __init__(self, work: Work, classifier: Classifier, settings: Settings) -> None:
+        self.work, self.classifier, self.settings = work, classifier, settings
+        #: The identity of the classifier's weights, and its preprocessing.
+        self.pinned = Pinned(classifier.weights_sha256, classifier.preprocessing)
+
+    def found(self, watch: Stopwatch) -> Generator[Found]:
+        """Computes the job: yields predictions or counts, and failures, some images at a time.
 
         Raises:
             Refusal: if this machine cannot read the images or run the model.
-            BrokenProcess: if the device cannot be used by this process any more.
+            DeviceLost: if the device cannot be used by this process any more.
+            Stopped: if this process was told to stop before the job's turn came.
         """
+        work, recipe = self.work, self.work.recipe
         root = find_root(work.root, self.settings)
         images = [
-            Case(image_id, partial(open_image, root, entry, work.recipe, self.settings, watch), entry.label)
+            Case(image_id, partial(open_image, root, entry, recipe, self.settings, watch), entry.label)
             for image_id, entry in work.images
         ]
-        try:
-            classifier = self._classifier_of(work.recipe)
-            if work.recipe.certifies:
-                yield from count_copies(images, work.recipe, work.copies, classifier, watch)
-            else:
-                yield from predict(images, work.recipe, classifier, watch)
-        except DeviceLost as error:
-            raise BrokenProcess(str(error)) from error
-
-    def _classifier_of(self, recipe: Recipe) -> Classifier:
-        key = recipe.classifier_key()
-        if self._last is None or self._last[0] != key:
-            self._last = None  # frees the old model's memory before the new one needs it
-            began = time.monotonic()
-            made = make_classifier(
-                recipe,
-                device=self.device,
-                engine=self.settings.engine,
-                batch_size=self.settings.batch_size,
-                home=self.settings.home,
-            )
-            asked = ", then ".join(one.engine.name for one in made.cascade)
-            logger.info(
-                "%s on %s by %s, %d views a pass, %d lanes: ready in %.1f s",
-                recipe.model, made.device, asked, made.batch_size, made.lanes, time.monotonic() - began,
-            )  # fmt: skip
-            made.after_pass = partial(alive, self.settings.stall)
-            self._last = (key, made)
-        return self._last[1]
+        if recipe.certifies:
+            yield from count_copies(images, recipe, work.copies, self.classifier, watch)
+        else:
+            yield from predict(images, recipe, self.classifier, watch)
 
 
 def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings, watch: Stopwatch) -> Pixels:
@@ -109,7 +115,7 @@ def open_image(root: str, entry: Entry, recipe: Recipe, settings: Settings, watc
         Unusable: if the image is at fault.
         Refusal: if this machine is at fault.
     """
-    alive(settings.stall)
+    alive()
     with watch.on("read"):
         data = read(root, entry, settings)
     with watch.on("decode"):

@@ -16,6 +16,7 @@ from db.found import Failed
 from worker.classifier import Classifier, DeviceLost
 from worker.images import Pixels
 from worker.memory import ran_out
+from worker.turns import patient
 from worker.unusable import Unusable
 
 logger = logging.getLogger("worker")
@@ -93,7 +94,7 @@ def room_for(pixels: Pixels, device: torch.device) -> Iterator[None]:
         DeviceLost: if a GPU is out of memory: a new process begins with all of it.
     """
     height, width = pixels.values.shape[:2]
-    with LARGE_IMAGE if height * width > LARGE else nullcontext(), room_on(device):
+    with patient(LARGE_IMAGE) if height * width > LARGE else nullcontext(), room_on(device):
         yield
 
 

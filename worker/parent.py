@@ -1,19 +1,25 @@
-"""The worker's parent process: checks the machine, runs Celery, and hands unfinished jobs back when it ends."""
+"""The `worker` command: checks the machine, and starts the supervisor of its processes."""
 
+import asyncio
 import os
 import secrets
 import socket
 import subprocess
 import sys
-import warnings
 from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from db.errors import Away, WrongUse
+from db.logs import log_to_stderr
 from db.message import celery_config, without_secrets
-from db.settings import PREFIX, Settings
+from db.outage import outlast, passes
+from db.session import connect
+from db.settings import PREFIX, Settings, load_settings
+from worker.supervisor import Supervisor
 
 #: glibc's settings, read when a process starts. By default it returns large blocks to the kernel when they are freed,
 #: and each forward pass has to map them in again. Keeping them makes EfficientNet-Lite0 on a CPU 1.6 to 2 times as fast
@@ -25,58 +31,42 @@ KEEP_MEMORY = {
 }
 
 
-def work(*, device: str | None, engine: str | None, processes: int, batch_size: int | None, wait: bool) -> NoReturn:
-    """Does jobs from the queue until the process is told to stop.
+def work(
+    *, device: str | None, engine: str | None, processes: int | None, batch_size: int | None, wait: bool
+) -> NoReturn:
+    """Does jobs from the queue until the command is told to stop.
 
     Args:
         device: auto, cpu or cuda:N; None takes the environment's.
         engine: the way to run the model; None takes the environment's.
-        processes: number of child processes; each loads the model.
+        processes: number of processes; each loads the model. None: one for each GPU, or one on the CPU.
         batch_size: the most views of a forward pass; None takes the environment's, or a default by device.
         wait: whether to wait for a queue or database that is down.
 
     Raises:
         WrongUse: if this machine or its settings must be changed first.
-        SystemExit: at the end, with Celery's exit code.
+        SystemExit: at the end.
     """
-    # Child processes are spawned: they read these from the environment.
-    for name, value in {"DEVICE": device, "ENGINE": engine, "BATCH_SIZE": batch_size}.items():
+    # The processes read these from the environment.
+    for setting, value in {"DEVICE": device, "ENGINE": engine, "BATCH_SIZE": batch_size}.items():
         if value is not None:
-            os.environ[PREFIX + name] = str(value)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
-    for name, value in KEEP_MEMORY.items():
-        os.environ.setdefault(name, value)
-
-    require_torch()
-    from celery.bin.celery import celery
-    from celery.platforms import SecurityWarning
-
-    from db.outage import outlast, passes
-    from db.session import connect
-    from db.settings import load_settings
-    from worker.app import app
-
-    # In the database, the names of the children begin with this one. The random part is for containers, in which every
-    # worker has the same pid.
+            os.environ[PREFIX + setting] = str(value)
+    # The random part is for containers, in which every worker has the same pid.
     name = f"{load_settings().worker_name or socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
-    os.environ[f"{PREFIX}WORKER_NAME"] = name
-    settings = load_settings()
+    settings = load_settings(worker_name=name)
+    require_torch()
     for check in (lambda: check_queue(settings), lambda: connect(settings).dispose()):
         outlast(check, partial(click.echo, err=True), outlasts=lambda error: wait and passes(error))
-    check_device(settings.device)
-    click.echo(
-        f"working on {without_secrets(settings.broker)}, device {settings.device}, {processes} process(es)", err=True
-    )
-    # Celery warns root because unpickling messages could run code as root; this worker accepts JSON only.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    node = f"smoothvote-{os.getpid()}@%h"
-    arguments = ["--concurrency", str(processes), "--without-gossip", "--without-mingle", "--hostname", node]
-    try:
-        celery.params[0].default = app
-        raise SystemExit(celery.main(["--quiet", "worker", *arguments], standalone_mode=False))
-    finally:
-        hand_back(settings, name)
+    devices = devices_of(settings.device, processes)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // len(devices))))
+    for setting, value in KEEP_MEMORY.items():
+        os.environ.setdefault(setting, value)
+    os.environ[f"{PREFIX}WORKER_NAME"] = name
+    on = ", ".join(dict.fromkeys(devices))
+    click.echo(f"working on {without_secrets(settings.broker)}, device {on}, {len(devices)} process(es)", err=True)
+    log_to_stderr(settings.log_format)
+    raise SystemExit(asyncio.run(Supervisor(settings, name, devices).run()))
 
 
 def require_torch() -> None:
@@ -110,36 +100,34 @@ def check_queue(settings: Settings) -> None:
         raise WrongUse(f"SMOOTHVOTE_BROKER_URL: Redis's client cannot read {where}") from None
 
 
-def hand_back(settings: Settings, name: str) -> None:
-    """Makes this worker's unfinished jobs due at once; they would otherwise wait until their leases end.
+def devices_of(wanted: str, processes: int | None) -> list[str]:
+    """The device of each process of a worker.
 
     Args:
-        settings: for the database.
-        name: of the worker; the names of its children begin with it.
-    """
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from db import store
-    from db.outage import reason
-    from db.session import open_engine
-
-    try:
-        store.hand_back(open_engine(settings), worker=name)
-    except SQLAlchemyError as error:
-        click.echo(f"{reason(error)}; this worker's unfinished jobs are due in {settings.lease:.0f} s", err=True)
-
-
-def check_device(device: str) -> None:
-    """Tries a GPU that was named, before the worker takes a job.
+        wanted: auto, cpu, cuda or cuda:N. auto takes all GPUs that this command may use, or the CPU if there is none.
+        processes: number of processes; with several GPUs they take them in turn. None: one for each device.
 
     Raises:
-        WrongUse: if PyTorch cannot use it.
+        WrongUse: if PyTorch cannot use the GPU that was named.
     """
-    if not device.startswith("cuda"):
-        return
-    # In another process, because the parent must not load torch or hold memory of the GPU.
-    tried = [sys.executable, "-c", f"import torch; torch.zeros(1, device={device!r})"]
+    devices = [wanted]
+    if wanted.startswith("cuda:"):
+        _ask_torch(f"torch.zeros(1, device={wanted!r})", wanted)
+    elif wanted == "cuda" or (wanted == "auto" and Path("/dev/nvidiactl").exists()):
+        count = int(_ask_torch("print(torch.cuda.device_count() if torch.cuda.is_available() else 0)", wanted))
+        if not count and wanted == "cuda":
+            raise WrongUse("no device cuda here: PyTorch finds no GPU; --device cpu always works")
+        devices = [f"cuda:{number}" for number in range(count)] or ["cpu"]
+    elif wanted == "auto":
+        devices = ["cpu"]
+    return list(islice(cycle(devices), processes or len(devices)))
+
+
+def _ask_torch(question: str, device: str) -> str:
+    """What a line of Python prints, in a process of its own: this one must not hold memory of a GPU."""
+    tried = [sys.executable, "-c", f"import torch; {question}"]
     done = subprocess.run(tried, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"PyTorch ended with {done.returncode}"])[-1]
         raise WrongUse(f"no device {device} here: {said}; --device cpu always works")
+    return done.stdout

@@ -2,9 +2,10 @@
 
 import logging
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
-from db.errors import WrongUse, one_line
+from db.errors import WrongUse
 from db.message import TASK
 from db.outage import outlast
 from db.settings import load_settings
@@ -15,22 +16,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("worker")
 
+_MAKING = Lock()
 
-@app.task(name=TASK, Request="worker.request:JobRequest")
+
+@app.task(name=TASK)
 def work(job_id: int) -> None:
     """Does the job that a message names."""
     try:
         this_worker().do(job_id)
-    except Exception as error:
-        logger.exception("job %d: failed", job_id)  # a bug; the parent makes the job due again
-        # Some classes, such as MemoryError and Reject, are instructions to Celery; a RuntimeError is not.
-        raise RuntimeError(one_line(error)) from None
+    except Exception:
+        # A bug. Its lease ends, or the dispatcher finds that nobody claimed it: Celery does not need to know.
+        logger.exception("job %d: failed", job_id)
+
+
+def this_worker() -> "Worker":
+    """The worker of this process. Made once; until then it waits for a database that it can use."""
+    with _MAKING:
+        return _made()
 
 
 @cache
-def this_worker() -> "Worker":
-    """The worker of this process. Made at the first job; until then it waits for a database that it can use."""
-    # Imported here, because the parent imports this module too and must not load torch.
+def _made() -> "Worker":
+    # Imported here, because they load PyTorch.
     from worker.compute import Compute
     from worker.worker import Worker
 

@@ -7,7 +7,7 @@ from typing import Any
 import kombu
 from celery.app import amqp
 from kombu.transport import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import DataError, RedisError, ResponseError
 
 from db.message import QUEUE, job_of, message_of
 
@@ -20,8 +20,8 @@ PROBE = f"{QUEUE}.writable"
 class QoS(redis.QoS):
     """Counts a message as finished even if telling Redis failed.
 
-    Celery's own class would go on counting it as unacknowledged. A worker takes one message at a time, so it would
-    never take another. Redis delivers the message again later, and the database knows that the job is done.
+    Celery's own class would go on counting it as unacknowledged. A worker takes as many messages as it has threads, so
+    it would soon take no other. Redis delivers the message again later, and the database knows that the job is done.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -39,12 +39,15 @@ class QoS(redis.QoS):
             self._quick_ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Puts an unacknowledged message back on the queue. Drops an unreadable one, which would end every worker."""
+        """Puts an unacknowledged message back on the queue. Drops an unreadable one, which would end every worker.
+
+        So it does with one whose queue is no name (redis-py's DataError), which would be tried again for ever.
+        """
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
-        except (RedisError, OSError):
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, RedisError | OSError) and not isinstance(error, DataError):
+                raise
             logger.warning("dropped an unacknowledged message that cannot be read")
             self._remove_from_indices(tag).execute()
 

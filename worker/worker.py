@@ -1,27 +1,31 @@
-"""A worker: one process that does jobs, from the claim to the commit, and survives what goes wrong in between."""
+"""A worker: one process that does jobs, from the claim to the commit, and survives what goes wrong in between.
 
-import faulthandler
+It has several in hand: while one is computed, the next is claimed, read and drawn, and the last one is committed.
+"""
+
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import store
+from db.due import unsend
 from db.errors import WrongUse, one_line
 from db.found import Found
 from db.outage import outlast, passes, reason
 from db.recipe import Preprocessing
-from db.session import connect
+from db.session import connect, writing
 from db.settings import Settings
 from db.store import Claim, Work
+from worker.stall import watched
 from worker.stopwatch import Stopwatch
+from worker.turns import Company, Stopped
 
 logger = logging.getLogger("worker")
 
@@ -31,10 +35,10 @@ T = TypeVar("T")
 REFUSED_FOR = 60.0
 #: Seconds until a job that failed with an unforeseen error is due again.
 AGAIN_AFTER = 5.0
-#: Loading a model may take this many times SMOOTHVOTE_STALL, because its weights may have to be downloaded.
-LOADING = 6
 #: Exit code of a process that ends itself because its device is broken.
 BROKEN = 70
+#: Loading a model may take this many times SMOOTHVOTE_STALL, because its weights may have to be downloaded.
+LOADING = 6
 
 
 class BrokenProcess(Exception):
@@ -48,53 +52,65 @@ class Pinned(NamedTuple):
     preprocessing: Preprocessing
 
 
+class Loaded(Protocol):
+    """A job whose model is loaded."""
+
+    @property
+    def pinned(self) -> Pinned:
+        """What was loaded."""
+
+    def found(self, watch: Stopwatch) -> Generator[Found]:
+        """Computes the job: yields predictions and failures, some images at a time."""
+
+
 class Computes(Protocol):
     """The part of a worker that computes: the model and the images."""
 
-    def pinned(self, work: Work) -> Pinned:
-        """Loads a job's model and returns what it loaded. Raises Refusal if it cannot."""
-
-    def found(self, work: Work, watch: Stopwatch) -> Generator[Found]:
-        """Computes a job: yields predictions and failures, some images at a time."""
+    def loaded(self, work: Work) -> AbstractContextManager[Loaded]:
+        """Loads a job's model, and keeps it until the block ends. Raises Refusal if it cannot."""
 
 
 class Worker:
-    """Does jobs in this process, with a connection to the database and something that computes."""
+    """Does jobs in this process, with a connection to the database and something that computes. Threads share it."""
 
     def __init__(self, settings: Settings, compute: Computes) -> None:
         self.settings = settings
         self.compute = compute
         self.engine = connect(settings)
-        # The parent finds its children's jobs by these names (worker/request.py).
+        # The supervisor finds the jobs of its processes by these names (worker/supervisor.py).
         self.name = f"{settings.worker_name or socket.gethostname()}:{os.getpid()}"
+        self._company = Company()
 
     def do(self, job_id: int) -> None:
-        """Claims a job, computes it and stores the results. A job that is done, taken or cancelled is left alone."""
+        """Claims a job, computes it and stores the results. A job that is done, taken or cancelled is left alone.
+
+        A job that was tried before may be one that ends its process, so it is done alone: if others were in hand, they
+        would lose an attempt each time, and be blamed with it.
+        """
+        try:
+            if self.settings.max_attempts > 1:
+                with self._company.beside_others():
+                    if self._do(job_id, first_attempt=True):
+                        return
+            with self._company.alone():
+                self._do(job_id, first_attempt=False)
+        except Stopped:  # it was not claimed
+            self._record(lambda: self._unsend(job_id))
+
+    def _do(self, job_id: int, *, first_attempt: bool) -> bool:
+        """Does a job; returns False if it was tried before, and ``first_attempt`` leaves such jobs alone."""
         watch, began = Stopwatch(), time.monotonic()
         with watch.on("claim"):
-            claim = self._record(lambda: store.claim(self.engine, job_id, worker=self.name, lease=self.settings.lease))
+            claim = self._record(lambda: self._claim(job_id, first_attempt))
         if claim is None:
+            if first_attempt and self._record(lambda: store.was_tried(self.engine, job_id)):
+                return False
             logger.info("job %d: done, taken or cancelled already", job_id)
-            return
+            return True
         with self._lease(claim) as lost:
-            try:
-                found = self._compute(claim, lost, watch)
-            except WrongUse as error:
-                self._refuse(claim, str(error))
-                return
-            except BrokenProcess as error:
-                self._end(claim, error)
-            except Exception as error:
-                # A bug, or a machine on which nothing works. The attempt counts; after the last one, the job is split
-                # until the image that causes it is alone, and becomes a failure.
-                logger.exception("job %d: given up", job_id)
-                note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
-                self._record(lambda: store.give_up(self.engine, job_id, worker=self.name, note=note, after=AGAIN_AFTER))
-                return
+            found = self._found(claim, lost, watch)
             if found is None:
-                logger.info("job %d: stopped half way: it was cancelled, or another worker has it", job_id)
-                self._record(lambda: store.hand_back(self.engine, worker=self.name))
-                return
+                return True
             with watch.on("commit"):
                 stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
@@ -102,29 +118,60 @@ class Worker:
         said = result if stored else "another worker was first"
         took = time.monotonic() - began
         logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
+        return True
+
+    def _claim(self, job_id: int, first_attempt: bool) -> Claim | None:
+        return store.claim(
+            self.engine, job_id, worker=self.name, lease=self.settings.lease, first_attempt=first_attempt
+        )
+
+    def _found(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
+        """What a job finds; None if it finds nothing and is not ours any more."""
+        try:
+            if (found := self._compute(claim, lost, watch)) is not None:
+                return found
+            logger.info("job %d: stopped half way: it was cancelled, or another worker has it", claim.id)
+            self._hand_back(claim)
+        except Stopped:
+            logger.info("job %d: handed back: this process was told to stop before its turn came", claim.id)
+            self._hand_back(claim)
+        except WrongUse as error:
+            self._refuse(claim, str(error))
+        except BrokenProcess as error:
+            self._end(claim, error)
+        except Exception as error:
+            # A bug, or a machine on which nothing works. The attempt counts; after the last one, the job is split
+            # until the image that causes it is alone, and becomes a failure.
+            logger.exception("job %d: given up", claim.id)
+            note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
+            self._record(lambda: store.give_up(self.engine, claim.id, worker=self.name, note=note, after=AGAIN_AFTER))
+        return None
 
     def _compute(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
         work = claim.work()
         all_found = Found([], [], [])
-        try:
-            alive(LOADING * self.settings.stall)
-            with watch.on("load"):
-                pinned = self.compute.pinned(work)
-            faulthandler.cancel_dump_traceback_later()  # waiting for the database does not count as a stall
-            if not claim.began_with(*pinned):
+        with ExitStack() as using:
+            with watched(LOADING * self.settings.stall), watch.on("load"):
+                loaded = using.enter_context(self.compute.loaded(work))
+            # Not watched: waiting for the database does not count as a stall.
+            if not claim.began_with(*loaded.pinned):
                 with watch.on("claim"):
-                    self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned._asdict()))
-            alive(self.settings.stall)
+                    pinned = loaded.pinned._asdict()
+                    self._record(lambda: store.pin_weights(self.engine, claim.run_id, **pinned))
             # Closed here, while the stall is watched: threads that are still at work may hang as well.
-            with closing(self.compute.found(work, watch)) as parts:
+            with watched(self.settings.stall), closing(loaded.found(watch)) as parts:
                 for some in parts:
                     if lost.is_set():
                         return None
                     all_found = all_found.plus(some)
-                    alive(self.settings.stall)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
         return all_found
+
+    def _unsend(self, job_id: int) -> None:
+        with writing(self.engine) as session:
+            unsend(session, [job_id])
+
+    def _hand_back(self, claim: Claim) -> None:
+        self._record(lambda: store.hand_back(self.engine, worker=self.name, job_id=claim.id))
 
     def _record(self, act: Callable[[], T]) -> T:
         """Runs a transaction, and waits for the database if it is away; results wait in memory meanwhile."""
@@ -135,7 +182,7 @@ class Worker:
         self._record(lambda: store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR))
 
     def _end(self, claim: Claim, error: BrokenProcess) -> NoReturn:
-        """Gives the job back and ends this process; the parent starts a new one.
+        """Gives the job back and ends this process; the supervisor starts a new one, and gives back the other jobs.
 
         The attempt does not count: a machine whose device stays broken would use up the attempts of every job.
         """
@@ -171,11 +218,3 @@ def _copies(claim: Claim) -> str:
     """Which copies of each image a job of a certificate counts, for the log."""
     first, last = claim.copies
     return f", copies {first} to {last}" if last else ""
-
-
-def alive(stall: float) -> None:
-    """Starts the watch on this process anew: without another call within ``stall`` seconds, it ends as by a crash.
-
-    faulthandler's thread does not need Python's global lock, which a decoder that never returns may hold.
-    """
-    faulthandler.dump_traceback_later(stall, exit=True, file=sys.__stderr__ or sys.stderr)

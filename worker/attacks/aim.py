@@ -1,6 +1,7 @@
 """The aim of a run's attacks: the run's own model, or the one that a transfer attack is made on."""
 
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from worker.classifier import Classifier
 from worker.engines import Normalised
 from worker.models import load
 from worker.perturbations import Aim
+from worker.turns import patient
 from worker.views import steps_of
 
 
@@ -68,13 +70,22 @@ class Loaded(NamedTuple):
     weights_sha256: str
 
 
-@lru_cache(maxsize=1)
+#: Jobs that begin together would each load the model otherwise.
+_LOADING = Lock()
+
+
 def loaded(recipe: Recipe, device: torch.device) -> Loaded:
-    """Loads the model of a recipe, with its preprocessing; the last one is kept for the next job or picture.
+    """Loads the model of a recipe, with its preprocessing; the last two are kept for later jobs and pictures.
 
     Raises:
         Refusal: if the model or its weights are missing, or it has other classes.
     """
+    with patient(_LOADING):
+        return _loaded(recipe, device)
+
+
+@lru_cache(maxsize=2)
+def _loaded(recipe: Recipe, device: torch.device) -> Loaded:
     model = load(recipe)
     network = Normalised(model.network, model.preprocessing).eval().to(device)
     aim = Aim(network.to(memory_format=torch.channels_last), model.preprocessing)
