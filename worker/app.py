@@ -1,12 +1,9 @@
 """The worker's Celery app."""
 
-import logging
-
 from celery import Celery
 from celery.signals import setup_logging
 from celery.worker.control import Panel
 
-from db.logs import log_to_stderr
 from db.message import celery_config
 from db.settings import load_settings
 
@@ -20,7 +17,4 @@ for command in Panel.data.keys() - {"ping"}:
 
 @setup_logging.connect
 def log(**_: object) -> None:
-    """Called by Celery instead of its own setup."""
-    log_to_stderr(load_settings().log_format)
-    # At each reconnection Celery warns of a default that will change; db/message.py does not use the default.
-    logging.getLogger("py.warnings").setLevel(logging.ERROR)
+    """Called by Celery in the place of its own setup: the process has set its log up (worker/process.py)."""

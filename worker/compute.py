@@ -13,6 +13,7 @@ from db.found import Found
 from db.recipe import Recipe
 from db.settings import Settings
 from db.store import Entry, Work
+from worker.activity import OWN
 from worker.assembly import make_classifier
 from worker.classifier import Classifier, DeviceLost, choose_device
 from worker.classifiers import Classifiers
@@ -33,7 +34,7 @@ class Compute:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.device = choose_device(settings.device)
+        self.device = OWN.device = choose_device(settings.device)
         self._classifiers = Classifiers(self._make)
         # Asked once: in a new thread, PyTorch says what the last lane was set to.
         self._threads = torch.get_num_threads()
@@ -70,6 +71,7 @@ class Compute:
             recipe.model, made.device, asked, made.batch_size, made.lanes, time.monotonic() - began,
         )  # fmt: skip
         made.after_pass = alive
+        OWN.engine, OWN.model = asked, recipe.model
         return made
 
 

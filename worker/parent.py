@@ -65,7 +65,7 @@ def work(
     os.environ[f"{PREFIX}WORKER_NAME"] = name
     on = ", ".join(dict.fromkeys(devices))
     click.echo(f"working on {without_secrets(settings.broker)}, device {on}, {len(devices)} process(es)", err=True)
-    log_to_stderr(settings.log_format)
+    log_to_stderr(settings.log_format, worker=name)
     raise SystemExit(asyncio.run(Supervisor(settings, name, devices).run()))
 
 

@@ -104,7 +104,8 @@ class Group:
         with room_for(pixels, classifier.device):
             with self.watch.on("noise"):
                 field = draw_field(pixels, recipe)
-            with self.watch.on("views"):
+            # An attack asks the model in each of its steps.
+            with self.watch.on("attack" if aim else "views"):
                 views = draw_views(pixels, field, recipe, classifier.preprocessing, classifier.device, aim)
         return Drawn(case.source, pixels.digest, views, merges_steps(pixels, recipe, classifier.preprocessing))
 

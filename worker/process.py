@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import warnings
+from functools import partial
 from typing import Any, NoReturn
 
 from celery.apps.worker import Worker, install_worker_term_handler
@@ -20,10 +21,16 @@ from celery.signals import worker_shutting_down
 from celery.utils.nodenames import default_nodename, host_format
 
 from db.logs import log_to_stderr
+from db.monitor import monitor
 from db.settings import load_settings
 from worker import turns
+from worker.activity import OWN
 from worker.app import app
+from worker.heartbeat import Heart
+from worker.metrics import WorkerMetrics
+from worker.ready import why_not_ready
 from worker.tasks import this_worker
+from worker.worker import name_of_process
 
 logger = logging.getLogger("worker")
 
@@ -60,28 +67,31 @@ def end_with_the_supervisor() -> None:
 def load() -> None:
     """Loads PyTorch, which takes seconds, while the queue is connected. A process that cannot do it ends."""
     try:
-        this_worker()
+        worker = this_worker()
     except Exception:
         logger.exception("cannot work")
         os._exit(1)
+    Heart(worker.engine, worker.name, OWN).start()
 
 
 def main() -> NoReturn:
     """Does jobs until SIGTERM."""
     settings = load_settings()
-    log_to_stderr(settings.log_format)
+    number, name = int(sys.argv[1]), name_of_process(settings)
+    log_to_stderr(settings.log_format, worker=name)
     # Celery warns root because unpickling messages could run code as root; this worker accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # Ctrl-C and others go to all processes of a terminal.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     end_with_the_supervisor()
     threading.Thread(target=load, daemon=True).start()
     device = settings.device.partition(":")[0]
-    node = default_nodename(f"smoothvote-{os.getppid()}-{sys.argv[1]}@%h")
+    node = default_nodename(f"smoothvote-{os.getppid()}-{number}@%h")
     options = {"without_gossip": True, "without_mingle": True, "quiet": True}
     process = OneProcess(app, host_format(node), concurrency=IN_HAND.get(device, 2), **options)
-    process.start()
+    with monitor(settings, WorkerMetrics(name, OWN), partial(why_not_ready, settings, OWN), index=number):
+        process.start()
     sys.exit(process.exitcode)
 
 

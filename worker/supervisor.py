@@ -19,6 +19,7 @@ from db import store
 from db.outage import reason
 from db.session import open_engine
 from db.settings import PREFIX, Settings
+from db.workers import leave
 from worker.worker import BROKEN
 
 logger = logging.getLogger("worker")
@@ -100,6 +101,7 @@ class Supervisor:
         """Makes the jobs of a dead process due again at once; returns whether that cost any of them an attempt."""
         how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
         try:
+            leave(self._engine, f"{self._name}:{pid}")
             if code == BROKEN:
                 store.hand_back(self._engine, worker=f"{self._name}:{pid}")
                 logger.warning("process %d ended itself, because its device is broken", pid)
@@ -131,6 +133,7 @@ class Supervisor:
         """Makes what the processes had in hand due at once; it would otherwise wait until the leases end."""
         try:
             store.hand_back(self._engine, worker=self._name)
+            leave(self._engine, self._name)
         except SQLAlchemyError as error:
             lease = self._settings.lease
             logger.warning("%s; this worker's unfinished jobs are due in %.0f s", reason(error), lease)

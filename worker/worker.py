@@ -18,11 +18,13 @@ from db import store
 from db.due import unsend
 from db.errors import WrongUse, one_line
 from db.found import Found
+from db.logs import about
 from db.outage import outlast, passes, reason
 from db.recipe import Preprocessing
 from db.session import connect, writing
 from db.settings import Settings
 from db.store import Claim, Work
+from worker.activity import OWN
 from worker.stall import watched
 from worker.stopwatch import Stopwatch
 from worker.turns import Company, Stopped
@@ -77,8 +79,7 @@ class Worker:
         self.settings = settings
         self.compute = compute
         self.engine = connect(settings)
-        # The supervisor finds the jobs of its processes by these names (worker/supervisor.py).
-        self.name = f"{settings.worker_name or socket.gethostname()}:{os.getpid()}"
+        self.name = name_of_process(settings)
         self._company = Company()
 
     def do(self, job_id: int) -> None:
@@ -87,19 +88,20 @@ class Worker:
         A job that was tried before may be one that ends its process, so it is done alone: if others were in hand, they
         would lose an attempt each time, and be blamed with it.
         """
-        try:
-            if self.settings.max_attempts > 1:
-                with self._company.beside_others():
-                    if self._do(job_id, first_attempt=True):
-                        return
-            with self._company.alone():
-                self._do(job_id, first_attempt=False)
-        except Stopped:  # it was not claimed
-            self._record(lambda: self._unsend(job_id))
+        with about(job=job_id):
+            try:
+                if self.settings.max_attempts > 1:
+                    with self._company.beside_others():
+                        if self._do(job_id, first_attempt=True):
+                            return
+                with self._company.alone():
+                    self._do(job_id, first_attempt=False)
+            except Stopped:  # it was not claimed
+                self._record(lambda: self._unsend(job_id))
 
     def _do(self, job_id: int, *, first_attempt: bool) -> bool:
         """Does a job; returns False if it was tried before, and ``first_attempt`` leaves such jobs alone."""
-        watch, began = Stopwatch(), time.monotonic()
+        watch, began = Stopwatch(OWN.watch), time.monotonic()
         with watch.on("claim"):
             claim = self._record(lambda: self._claim(job_id, first_attempt))
         if claim is None:
@@ -107,18 +109,26 @@ class Worker:
                 return False
             logger.info("job %d: done, taken or cancelled already", job_id)
             return True
+        with about(run=claim.run_id), OWN.job(job_id):
+            self._do_claimed(claim, watch, began)
+        return True
+
+    def _do_claimed(self, claim: Claim, watch: Stopwatch, began: float) -> None:
         with self._lease(claim) as lost:
             found = self._found(claim, lost, watch)
             if found is None:
-                return True
+                return
             with watch.on("commit"):
                 stored = self._record(lambda: store.finish(self.engine, claim, *found))
         images = claim.last - claim.first + 1
+        if stored:
+            OWN.ended("stored", images=images, failed=found.failed)
+        else:
+            OWN.ended("late")
         result = f"{images} images{_copies(claim)}, {len(found.failed)} without a result"
         said = result if stored else "another worker was first"
         took = time.monotonic() - began
-        logger.info("job %d of run %s: %s, %.2f s (%s)", job_id, claim.run_id, said, took, watch)
-        return True
+        logger.info("job %d of run %s: %s, %.2f s (%s)", claim.id, claim.run_id, said, took, watch)
 
     def _claim(self, job_id: int, first_attempt: bool) -> Claim | None:
         return store.claim(
@@ -143,6 +153,7 @@ class Worker:
             # A bug, or a machine on which nothing works. The attempt counts; after the last one, the job is split
             # until the image that causes it is alone, and becomes a failure.
             logger.exception("job %d: given up", claim.id)
+            OWN.ended("failed")
             note = f"unexpected, see the worker's log: {type(error).__name__}: {one_line(error)}"
             self._record(lambda: store.give_up(self.engine, claim.id, worker=self.name, note=note, after=AGAIN_AFTER))
         return None
@@ -171,6 +182,7 @@ class Worker:
             unsend(session, [job_id])
 
     def _hand_back(self, claim: Claim) -> None:
+        OWN.ended("handed_back")
         self._record(lambda: store.hand_back(self.engine, worker=self.name, job_id=claim.id))
 
     def _record(self, act: Callable[[], T]) -> T:
@@ -179,6 +191,7 @@ class Worker:
 
     def _refuse(self, claim: Claim, note: str) -> None:
         logger.warning("job %d: refused: %s", claim.id, note)
+        OWN.ended("refused")
         self._record(lambda: store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR))
 
     def _end(self, claim: Claim, error: BrokenProcess) -> NoReturn:
@@ -212,6 +225,11 @@ class Worker:
         finally:
             over.set()
             holder.join()
+
+
+def name_of_process(settings: Settings) -> str:
+    """The name by which this process claims jobs: the supervisor finds them by it (worker/supervisor.py)."""
+    return f"{settings.worker_name or socket.gethostname()}:{os.getpid()}"
 
 
 def _copies(claim: Claim) -> str:
