@@ -95,7 +95,7 @@ def test_a_job_that_was_tried_before_is_done_alone(place: Place) -> None:
 def test_an_image_that_hangs_with_pythons_lock_held_is_found_too(place: Place) -> None:
     place.record([HANG, "b"], job_size=2)
     place.settings = place.settings.model_copy(update={"max_attempts": 1})
-    with place.worker(SMOOTHVOTE_STALL="1"):
+    with place.worker(SMOOTHVOTE_STALL="1", SMOOTHVOTE_MAX_ATTEMPTS="1"):
         place.until(place.done, 120)
     assert place.predicted() == {"b"}
     assert place.failed()[HANG][0] == "worker_failed"
