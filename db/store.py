@@ -202,10 +202,10 @@ def renew(engine: Engine, claim: Claim, *, worker: str, lease: float) -> bool:
 
 def refuse(engine: Engine, claim: Claim, *, worker: str, note: str, after: float) -> None:
     """Gives back a job that this worker cannot do: due again after ``after`` seconds; the attempt does not count."""
-    mine = update(Job).where(Job.id == claim.id, Job.worker == worker, Job.done_at.is_(None))
-    back = mine.values(leased_until=now(after), refused_by=worker, note=note, attempts=Job.attempts - 1)
+    # Only if it is not refused yet: this is repeated if the connection broke at the COMMIT.
+    back = {"leased_until": now(after), "refused_by": worker, "note": note, "attempts": Job.attempts - 1}
     with writing(engine) as session:
-        session.execute(back)
+        session.execute(update(Job).where(Job.id == claim.id, _held_by(worker)).values(back))
 
 
 def give_up(engine: Engine, job_id: int, *, worker: str, note: str | None = None, after: float = 0) -> None:

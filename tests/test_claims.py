@@ -71,6 +71,17 @@ def test_a_cancelled_run_is_neither_sent_nor_claimed_nor_renewed(engine: Engine)
 # -- given back ----------------------------------------------------------------------------------------------------
 
 
+def test_a_refusal_that_is_repeated_takes_the_attempt_off_once(engine: Engine) -> None:
+    """As after a COMMIT of which nobody knows. With less than no attempts, no worker would claim the job ever again."""
+    (job_id,) = (job.id for job in jobs(engine, record(engine, [0] * 4)))
+    claim = claimed(engine, job_id)
+    for _ in range(2):
+        store.refuse(engine, claim, worker="w", note="no weights here", after=-1)
+    again = store.claim(engine, job_id, worker="w", lease=60, first_attempt=True)
+    assert again
+    assert again.attempts == 1
+
+
 def test_a_refused_job_is_due_again_later_and_the_attempt_does_not_count(engine: Engine) -> None:
     run_id = record(engine, [0])
     (job_id,) = take_due(engine)

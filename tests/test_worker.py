@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from rows import jobs, take_due
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
 
 from cli.flags import recipe_from
 from db import store, submission
@@ -17,7 +19,7 @@ from db.errors import Refusal
 from db.recipe import Recipe
 from db.session import reading, writing
 from db.settings import Settings
-from db.store import Entry
+from db.store import Claim, Entry
 from db.tables import Failure, Prediction, Run
 from db.tables import Image as ImageRow
 from worker.compute import Compute
@@ -122,6 +124,24 @@ def test_a_message_that_comes_a_hundred_times_changes_nothing(
     assert stored(engine) == first
     assert jobs(engine, run_id)[0].done_at == done_at
     assert jobs(engine, run_id)[0].attempts == 1
+
+
+def test_a_claim_whose_commit_took_place_unheard_is_no_attempt_and_the_job_is_done(
+    engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submit()
+    (job_id,) = take_due(engine)
+    real, broken = store.claim, iter([True])
+
+    def claim(*args: Any, **named: Any) -> Claim | None:
+        claimed = real(*args, **named)
+        if next(broken, False):
+            raise OperationalError("COMMIT", None, Exception("the connection was lost"))
+        return claimed
+
+    monkeypatch.setattr(store, "claim", claim)
+    worker.do(job_id)
+    assert [(job.attempts, bool(job.done_at)) for job in jobs(engine, run_id)] == [(1, True)]
 
 
 def test_a_bad_image_in_a_job_is_one_failure(engine: Engine, worker: Worker, submit: Callable[..., str]) -> None:

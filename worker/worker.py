@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from itertools import count
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -103,7 +104,7 @@ class Worker:
         """Does a job; returns False if it was tried before, and ``first_attempt`` leaves such jobs alone."""
         watch, began = Stopwatch(OWN.watch), time.monotonic()
         with watch.on("claim"):
-            claim = self._record(lambda: self._claim(job_id, first_attempt))
+            claim = self._record(self._claims(job_id, first_attempt))
         if claim is None:
             if first_attempt and self._record(lambda: store.was_tried(self.engine, job_id)):
                 return False
@@ -130,10 +131,22 @@ class Worker:
         took = time.monotonic() - began
         logger.info("job %d of run %s: %s, %.2f s (%s)", claim.id, claim.run_id, said, took, watch)
 
-    def _claim(self, job_id: int, first_attempt: bool) -> Claim | None:
-        return store.claim(
-            self.engine, job_id, worker=self.name, lease=self.settings.lease, first_attempt=first_attempt
-        )
+    def _claims(self, job_id: int, first_attempt: bool) -> Callable[[], Claim | None]:
+        """Claims a job, whenever it is called. What an earlier call that failed may have claimed is given back first.
+
+        If the connection breaks at the COMMIT, nobody says whether the job was claimed. It would wait for the end of
+        its lease, and the attempt would count.
+        """
+        calls = count()
+
+        def claim() -> Claim | None:
+            if next(calls) and job_id not in OWN.in_hand:
+                store.hand_back(self.engine, worker=self.name, job_id=job_id)
+            return store.claim(
+                self.engine, job_id, worker=self.name, lease=self.settings.lease, first_attempt=first_attempt
+            )
+
+        return claim
 
     def _found(self, claim: Claim, lost: threading.Event, watch: Stopwatch) -> Found | None:
         """What a job finds; None if it finds nothing and is not ours any more."""
