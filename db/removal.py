@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy.orm import Session
 
-from db.due import recall
-from db.session import writing
+from db.session import insert, writing
 from db.store import cancel
 from db.tables import Count, Dataset, Failure, Image, Job, Prediction, Run, Summary
 
@@ -25,10 +25,8 @@ def remove(engine: Engine, run_id: str) -> None:
     """Deletes a run and what was found for it, and its dataset if no other run is over it."""
     with writing(engine) as session:
         cancel(session, run_id)
-        recall(session, run_id)
         session.execute(delete(Summary).where(Summary.run_id == run_id))
-        undone = {"done_at": None, "leased_until": None, "sent_at": None, "attempts": 0}
-        session.execute(update(Job).where(Job.run_id == run_id).values(undone))
+        _replace_jobs(session, run_id)
     for table in (Prediction, Count, Failure):
         _remove_found(engine, table, run_id)
     with writing(engine) as session:
@@ -40,6 +38,21 @@ def remove(engine: Engine, run_id: str) -> None:
         unused = update(Dataset).where(Dataset.id == dataset_id, ~others, ~Dataset.fingerprint.startswith(REMOVED))
         session.execute(unused.values(fingerprint=REMOVED + Dataset.fingerprint))
     remove_datasets(engine)
+
+
+def _replace_jobs(session: Session, run_id: str) -> None:
+    """Puts a new job that is not done in the place of each job of a run.
+
+    A worker may have an old one in hand. What it stores later is refused, because that job is gone: otherwise the job
+    would be done, and what was found for it deleted.
+    """
+    span = (Job.run_id, -1 - Job.first, Job.last, Job.copies_first, Job.copies_last)
+    old = (Job.run_id == run_id, Job.first < 0)
+    # Out of the way of the new ones, and deleted only after them, so that no new job gets the id of an old one.
+    session.execute(update(Job).where(Job.run_id == run_id).values(first=-1 - Job.first))
+    columns = ["run_id", "first", "last", "copies_first", "copies_last"]
+    session.execute(insert(session, Job).from_select(columns, select(*span).where(*old).order_by(Job.id)))
+    session.execute(delete(Job).where(*old))
 
 
 def _remove_found(engine: Engine, table: type[Prediction | Count | Failure], run_id: str) -> None:

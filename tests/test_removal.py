@@ -62,10 +62,24 @@ def test_a_worker_that_has_a_job_of_the_run_stores_nothing_afterwards(engine: En
     assert count(engine, Prediction) == 0
 
 
+def test_a_worker_that_has_a_job_in_hand_does_not_end_it_while_its_rows_are_deleted(engine: Engine) -> None:
+    """Otherwise an interrupted deletion would leave a job that is done, and has no rows."""
+    run_id = record(engine, [1] * 4)
+    claim = claimed(engine, jobs(engine, run_id)[0].id)
+    rows = [predicted(image, level, 1, 1, 1, 1) for image in image_ids(engine, claim) for level in LEVELS]
+    interrupt_before(engine, "DELETE FROM predictions")
+    with pytest.raises(KeyboardInterrupt):
+        remove(engine, run_id)
+    assert not store.finish(engine, claim, rows, [])
+    record(engine, [1] * 4)
+    finish_all(engine, run_id)
+    assert count(engine, Prediction) == 4 * len(LEVELS)
+
+
 def test_a_deletion_that_is_interrupted_tells_no_lie_and_can_be_undone_or_repeated(engine: Engine) -> None:
     run_id = record(engine, [1] * 10)
     finish_all(engine, run_id)
-    interrupt_after(engine, 8)
+    interrupt_before(engine, "DELETE FROM predictions", times=2)
     with pytest.raises(KeyboardInterrupt):
         remove(engine, run_id)
     assert 0 < count(engine, Prediction) < 10 * len(LEVELS)
@@ -79,12 +93,12 @@ def test_a_deletion_that_is_interrupted_tells_no_lie_and_can_be_undone_or_repeat
     assert (count(engine, Prediction), count(engine, Image)) == (0, 0)
 
 
-def interrupt_after(engine: Engine, statements: int) -> None:
-    """Ctrl-C before the statement after so many."""
-    left = iter(range(statements))
+def interrupt_before(engine: Engine, beginning: str, *, times: int = 1) -> None:
+    """Ctrl-C before the first, or a later, statement that begins so."""
+    left = iter(range(times - 1))
 
-    def interrupt(*_: object) -> None:
-        if next(left, None) is None:
+    def interrupt(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(beginning) and next(left, None) is None:
             event.remove(engine, "before_cursor_execute", interrupt)
             raise KeyboardInterrupt
 
