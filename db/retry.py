@@ -106,5 +106,8 @@ def cut(job: Job, positions: Sequence[int]) -> Iterator[Piece]:
 def _row(job: Job, piece: Piece) -> dict[str, Any]:
     row: dict[str, Any] = {"run_id": job.run_id, "first": piece.first, "last": piece.last}
     row |= {"copies_first": job.copies_first, "copies_last": job.copies_last}
-    kept = {"attempts": job.attempts, "sent_at": job.sent_at, "worker": job.worker, "done_at": job.done_at}
-    return row | ({"attempts": 0, "sent_at": None, "worker": None, "done_at": None} if piece.again else kept)
+    # How the job came to be done; of a piece that is to be done again nothing is known yet.
+    done: dict[str, Any] = {name: getattr(job, name) for name in ("sent_at", "worker", "done_at", "device", "engine")}
+    if piece.again:
+        return row | dict.fromkeys(done) | {"attempts": 0}
+    return row | done | {"attempts": job.attempts}

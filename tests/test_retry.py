@@ -16,7 +16,7 @@ from rows import (
 from sqlalchemy import Engine, select
 
 from db import store
-from db.found import Counted
+from db.found import Computer, Counted
 from db.retry import codes, retry
 from db.runs import find_run, progress
 from db.session import reading
@@ -61,6 +61,20 @@ def test_after_a_retry_each_image_is_predicted_once(engine: Engine) -> None:
     assert (count(engine, Prediction), count(engine, Failure)) == (10 * len(LEVELS), 0)
     with reading(engine) as session:
         assert report(session, find_run(session, run_id)).complete
+
+
+def test_what_stays_says_still_what_computed_it(engine: Engine) -> None:
+    run_id = record(engine, [1] * 3, job_size=3)
+    claim = claimed(engine, jobs(engine, run_id)[0].id)
+    first, second, third = image_ids(engine, claim)
+    rows = [predicted(image, level, 1, 1, 1, 1) for image in (first, third) for level in LEVELS]
+    assert store.finish(engine, claim, rows, [failed(second, "missing")], computer=Computer("H200", "graph bf16"))
+    retry(engine, run_id, "missing")
+    assert [(job.first, job.device, job.engine) for job in jobs(engine, run_id)] == [
+        (0, "H200", "graph bf16"),
+        (1, None, None),
+        (2, "H200", "graph bf16"),
+    ]
 
 
 def test_only_failures_of_the_code_are_computed_again(engine: Engine) -> None:
