@@ -6,7 +6,7 @@ import pytest
 from place import Place
 from rows import jobs
 
-from db.errors import WrongUse
+from db.errors import FAILED, WrongUse
 from worker import parent
 from worker.parent import devices_of
 
@@ -65,3 +65,10 @@ def test_a_process_that_dies_before_it_has_a_job_is_started_again_after_a_pause(
         (place.faults / "start").unlink()
         place.until(place.done)
         assert worker.poll() is None
+
+
+def test_a_worker_none_of_whose_processes_can_start_ends_instead_of_trying_for_ever(place: Place) -> None:
+    (place.faults / "start").touch()
+    with place.worker("--processes", "2") as worker:
+        assert worker.wait(60) == FAILED
+    assert "giving up: 5 processes in a row ended without a job" in place.log()

@@ -16,6 +16,7 @@ from contextlib import suppress
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import store
+from db.errors import FAILED
 from db.outage import reason
 from db.session import open_engine
 from db.settings import PREFIX, Settings
@@ -30,6 +31,8 @@ PROCESS = "worker.process"
 SHORTEST, LONGEST = 1.0, 30.0
 #: A process that lived so many seconds did well: the next pause is the shortest again.
 LONG_LIFE = 60.0
+#: A worker ends if on each of its devices so many processes in a row died that had no job in hand and no long life.
+GIVE_UP_AFTER = 5
 
 
 class Supervisor:
@@ -46,13 +49,16 @@ class Supervisor:
         self._engine = open_engine(settings)
         self._running: set[Process] = set()
         self._stopping = asyncio.Event()
+        #: For each device, how many processes in a row died without a job in hand and without a long life.
+        self._failures = [0] * len(devices)
         self._code = 0
 
     async def run(self) -> int:
         """Runs the processes until this one is told to stop; returns the exit code of the command.
 
         SIGTERM, SIGHUP and Ctrl-C let the processes finish their jobs within the grace. When it is over, and at SIGQUIT
-        or a second Ctrl-C, they are killed. What they had in hand is handed back.
+        or a second Ctrl-C, they are killed. What they had in hand is handed back. If no process can start, this one
+        ends, so that whoever waits for its work knows.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -72,17 +78,24 @@ class Supervisor:
 
     async def _keep_up(self, number: int, device: str) -> None:
         """Runs a process, and starts it again when it ends."""
-        pause = 0.0
         while not self._stopping.is_set():
             process, began = await self._start(number, device), time.monotonic()
             code = await process.wait()
             self._running.remove(process)
             if self._stopping.is_set():
                 return
+            lived = time.monotonic() - began
             # A death that cost a job an attempt needs no pause, because attempts are limited.
             costly = await asyncio.to_thread(self._record_death, process.pid, code)
-            last = 0.0 if time.monotonic() - began > LONG_LIFE else pause
-            pause = 0.0 if costly else min(max(SHORTEST, 2 * last), LONGEST)
+            failures = 0 if costly else 1 if lived > LONG_LIFE else self._failures[number] + 1
+            self._failures[number] = failures
+            # A broken device is told in the notes of the jobs, and may recover.
+            if min(self._failures) >= GIVE_UP_AFTER and code != BROKEN and not self._stopping.is_set():
+                logger.error("giving up: %d processes in a row ended without a job; see why above", failures)
+                self._stop(signal.SIGTERM)
+                self._code = FAILED
+                return
+            pause = min(SHORTEST * 2 ** min(failures - 1, 10), LONGEST) if failures else 0.0
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
