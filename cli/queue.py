@@ -83,7 +83,8 @@ def record_and_send(
     sent = dispatch(queue.engine, queue.broker, settings, run_ids=[submission.run_id])
     known = "new run" if submission.new else "known run"
     click.echo(
-        f"{known}, {sent} jobs sent; this sends the rest, as `smoothvote dispatch` does: smoothvote watch {submission.run_id}",
+        f"{known}, {sent} jobs sent; follow it with: smoothvote watch {submission.run_id}"
+        " (which also sends what remains, as `smoothvote dispatch` does)",
         err=True,
     )
     click.echo(submission.run_id)
