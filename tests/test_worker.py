@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from db.errors import Refusal
 from db.recipe import Recipe
 from db.session import reading, writing
 from db.settings import Settings
-from db.store import Claim, Entry
+from db.store import Claim, Entry, Work
 from db.tables import Failure, Prediction, Run
 from db.tables import Image as ImageRow
 from worker.compute import Compute
@@ -249,6 +250,26 @@ def test_a_worker_whose_device_is_missing_refuses_the_job_and_blames_no_image(
     assert note.startswith("cannot run ")
     assert "on cuda:99" in note
     assert failures(engine) == {}
+
+
+def test_a_worker_that_refuses_one_job_after_the_other_leaves_more_and_more_time_to_others(
+    engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(job_size=1)
+    first, second, third = take_due(engine)
+    pauses: list[float] = []
+    monkeypatch.setattr("worker.worker.stopping", SimpleNamespace(wait=pauses.append))
+    with monkeypatch.context() as lacking:
+        lacking.setattr(worker.compute, "loaded", refuse)
+        worker.do(first)
+        worker.do(second)
+    assert pauses == [0.1, 0.2]
+    worker.do(third)
+    assert pauses == [0.1, 0.2]
+
+
+def refuse(_work: Work) -> NoReturn:
+    raise Refusal("no weights here")
 
 
 def test_cancelling_a_run_stops_its_jobs_half_way(

@@ -28,7 +28,7 @@ from db.store import Claim, Work
 from worker.activity import OWN
 from worker.stall import watched
 from worker.stopwatch import Stopwatch
-from worker.turns import Company, Stopped
+from worker.turns import Company, Stopped, stopping
 
 logger = logging.getLogger("worker")
 
@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 #: Seconds until a job that this worker refused is due again: for another worker, or for this one once it is repaired.
 REFUSED_FOR = 60.0
+#: Seconds before a worker that refused a job takes another; they double with each job that it refuses in a row. Without
+#: a pause, one worker without weights would take all jobs, refuse them, and leave none to those that can do them.
+SHORTEST, LONGEST = 0.1, 30.0
 #: Seconds until a job that failed with an unforeseen error is due again.
 AGAIN_AFTER = 5.0
 #: Exit code of a process that ends itself because its device is broken.
@@ -82,6 +85,8 @@ class Worker:
         self.engine = connect(settings)
         self.name = name_of_process(settings)
         self._company = Company()
+        #: Jobs that were refused since the last one was done.
+        self._refusals = 0
 
     def do(self, job_id: int) -> None:
         """Claims a job, computes it and stores the results. A job that is done, taken or cancelled is left alone.
@@ -91,14 +96,20 @@ class Worker:
         """
         with about(job=job_id):
             try:
-                if self.settings.max_attempts > 1:
-                    with self._company.beside_others():
-                        if self._do(job_id, first_attempt=True):
-                            return
-                with self._company.alone():
-                    self._do(job_id, first_attempt=False)
+                if not self._do_beside_others(job_id):
+                    with self._company.alone():
+                        self._do(job_id, first_attempt=False)
             except Stopped:  # it was not claimed
                 self._record(lambda: self._unsend(job_id))
+        if self._refusals:
+            stopping.wait(min(SHORTEST * 2 ** min(self._refusals - 1, 10), LONGEST))
+
+    def _do_beside_others(self, job_id: int) -> bool:
+        """Does a job, unless it must be done alone; returns False if it must."""
+        if self.settings.max_attempts == 1:
+            return False
+        with self._company.beside_others():
+            return self._do(job_id, first_attempt=True)
 
     def _do(self, job_id: int, *, first_attempt: bool) -> bool:
         """Does a job; returns False if it was tried before, and ``first_attempt`` leaves such jobs alone."""
@@ -121,6 +132,7 @@ class Worker:
                 return
             with watch.on("commit"):
                 stored = self._record(lambda: store.finish(self.engine, claim, *found))
+        self._refusals = 0
         images = claim.last - claim.first + 1
         if stored:
             OWN.ended("stored", images=images, failed=found.failed)
@@ -205,6 +217,7 @@ class Worker:
     def _refuse(self, claim: Claim, note: str) -> None:
         logger.warning("job %d: refused: %s", claim.id, note)
         OWN.ended("refused")
+        self._refusals += 1
         self._record(lambda: store.refuse(self.engine, claim, worker=self.name, note=note, after=REFUSED_FOR))
 
     def _end(self, claim: Claim, error: BrokenProcess) -> NoReturn:
