@@ -88,9 +88,9 @@ def _store(engine: Engine, run: RunInfo, version: int, counted: dict[float, Tall
     if not rows:
         return
     with writing(engine) as session:
-        # A retry may have made images pending since they were counted; it locks the run, too.
-        session.execute(select(Run.id).where(Run.id == run.id).with_for_update(key_share=True))
-        if version == VERSION and not progress(session, run).complete:
+        # The run may be gone since it was counted, or a retry may have made images pending: both lock it.
+        there = session.scalar(select(Run.id).where(Run.id == run.id).with_for_update(key_share=True))
+        if there is None or (version == VERSION and not progress(session, run).complete):
             return
         add = insert(session, Summary)
         newer = {"version": add.excluded.version, "tally": add.excluded.tally}

@@ -2,10 +2,11 @@
 
 import logging
 import time
+from contextlib import suppress
 from typing import NoReturn
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 
 from db.outage import passes, reason
 from db.session import reading
@@ -38,8 +39,9 @@ def summarise_all(engine: Engine) -> None:
     with reading(engine) as session:
         runs = unsummarised(session)
     for run in runs:
-        summarise(engine, run)
-        logger.info("stored the counts of run %s", run.id)
+        with suppress(NoResultFound):  # deleted while the others were counted
+            summarise(engine, run)
+            logger.info("stored the counts of run %s", run.id)
 
 
 def summarise_large(engine: Engine, resting: dict[str, float]) -> None:
@@ -54,6 +56,7 @@ def summarise_large(engine: Engine, resting: dict[str, float]) -> None:
     for run in runs:
         began = time.monotonic()
         if began >= resting.get(run.id, began):
-            summarise_so_far(engine, run)
+            with suppress(NoResultFound):
+                summarise_so_far(engine, run)
             ended = time.monotonic()
             resting[run.id] = ended + REST * (ended - began)

@@ -5,13 +5,15 @@ import time
 import pytest
 from rows import BY_HAND, finish_all, make_run
 from sqlalchemy import Engine, event, select, text, update
+from sqlalchemy.orm import Session
 
 from db import store, summaries
+from db.removal import remove
 from db.runs import RunInfo
 from db.session import reading, writing
-from db.summaries import VERSION, summarise, tallies, unsummarised
+from db.summaries import VERSION, summarise, summarise_so_far, tallies, unsummarised
 from db.tables import Summary
-from db.tally import count
+from db.tally import Tally, count
 from producer.summarise import REST, summarise_all, summarise_large
 from report.report import report
 
@@ -76,6 +78,37 @@ def test_a_run_that_is_deleted_takes_its_summaries_along(engine: Engine) -> None
         store.forget(session, run.id)
     with reading(engine) as session:
         assert session.scalars(select(Summary.level)).all() == []
+
+
+@pytest.mark.parametrize("pending", [0, 1], ids=["complete", "so far"])
+def test_a_run_that_is_deleted_while_it_is_counted_gets_no_summary(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, pending: int
+) -> None:
+    run = make_run(engine, BY_HAND, "deleted", pending=pending)
+
+    def slow(session: Session, run: RunInfo) -> dict[float, Tally]:
+        found = count(session, run)
+        session.rollback()
+        remove(engine, run.id)
+        return found
+
+    monkeypatch.setattr(summaries, "count", slow)
+    (summarise_so_far if pending else summarise)(engine, run)
+    with reading(engine) as session:
+        assert session.scalars(select(Summary.level)).all() == []
+
+
+def test_a_run_that_is_deleted_while_others_are_counted_is_passed_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = make_run(engine, BY_HAND, "deleted"), make_run(engine, BY_HAND, "other")
+    remove(engine, run.id)
+    monkeypatch.setattr("producer.summarise.unsummarised", lambda _: [run, other])
+    monkeypatch.setattr("producer.summarise.large_and_open", lambda _: [run])
+    summarise_all(engine)
+    summarise_large(engine, {})
+    with reading(engine) as session:
+        assert set(session.scalars(select(Summary.run_id))) == {other.id}
 
 
 def test_complete_runs_are_summarised_once_and_no_others(engine: Engine) -> None:
