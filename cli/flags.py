@@ -10,7 +10,7 @@ import click
 
 from db.article import PRESET
 from db.axis import Axis
-from db.bounded import check_text
+from db.bounded import check_file, check_text
 from db.errors import WrongUse
 from db.numbers import number
 from db.recipe import DEFAULT_MODEL, DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe, make_recipe
@@ -118,6 +118,7 @@ def _file_of(flag: str, name: str) -> tuple[str, str]:
     """The full path of a file of weights, and the sha256 of its bytes."""
     file = Path(os.path.abspath(os.path.expanduser(name)))
     try:
+        check_file(file)
         with file.open("rb") as opened:
             return str(file), hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:

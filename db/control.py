@@ -1,10 +1,16 @@
-"""What a person tells a run that was submitted: to pause, to go on, and how urgent it is."""
+"""What a person tells a run that was submitted: to end, to pause, to go on, and how urgent it is."""
 
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from db.due import recall
 from db.tables import Run, now
+
+
+def cancel(session: Session, run_id: str) -> None:
+    """Cancels a run: no more jobs are sent, and workers leave those on the queue. They are due if it is resumed."""
+    session.execute(update(Run).where(Run.id == run_id).values(cancelled_at=func.coalesce(Run.cancelled_at, now())))
+    recall(session, run_id)
 
 
 def pause(session: Session, run_id: str) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from db.control import cancel
+from db.errors import WrongUse
 from db.session import insert, writing
-from db.store import cancel
 from db.tables import Count, Dataset, Failure, Image, Job, Prediction, Run, Summary
 
 #: Rows that one transaction deletes, about.
@@ -22,7 +23,11 @@ REMOVED = "removed:"
 
 
 def remove(engine: Engine, run_id: str) -> None:
-    """Deletes a run and what was found for it, and its dataset if no other run is over it."""
+    """Deletes a run and what was found for it, and its dataset if no other run is over it.
+
+    Raises:
+        WrongUse: if somebody submitted the run again meanwhile, or deleted it.
+    """
     with writing(engine) as session:
         cancel(session, run_id)
         session.execute(delete(Summary).where(Summary.run_id == run_id))
@@ -30,9 +35,11 @@ def remove(engine: Engine, run_id: str) -> None:
     for table in (Prediction, Count, Failure):
         _remove_found(engine, table, run_id)
     with writing(engine) as session:
-        # With the row of the dataset locked, no submission can add a run over it meanwhile.
+        # With the row of the dataset locked, no submission can add a run over it meanwhile. It comes before the run, as
+        # in a submission: the two would wait for each other otherwise.
         of_run = select(Run.dataset_id).where(Run.id == run_id).scalar_subquery()
         dataset_id = session.scalar(select(Dataset.id).where(Dataset.id == of_run).with_for_update())
+        _hold(session, run_id)
         session.execute(delete(Run).where(Run.id == run_id))
         others = select(Run.id).where(Run.dataset_id == Dataset.id).exists()
         unused = update(Dataset).where(Dataset.id == dataset_id, ~others, ~Dataset.fingerprint.startswith(REMOVED))
@@ -55,12 +62,27 @@ def _replace_jobs(session: Session, run_id: str) -> None:
     session.execute(delete(Job).where(*old))
 
 
+def _hold(session: Session, run_id: str) -> None:
+    """Locks a run that is being deleted, so that nobody submits it during this transaction.
+
+    Raises:
+        WrongUse: if somebody submitted it before, or deleted it.
+    """
+    wanted = select(Run.id).where(Run.id == run_id, Run.cancelled_at.is_not(None)).with_for_update(key_share=True)
+    if session.scalar(wanted) is None:
+        raise WrongUse(
+            f"run {run_id} was submitted again, or deleted by another command, while this one deleted it:"
+            " `smoothvote runs` shows which; if it is there, `smoothvote watch` computes what is gone"
+        )
+
+
 def _remove_found(engine: Engine, table: type[Prediction | Count | Failure], run_id: str) -> None:
     """Deletes the rows of a run from one table, image after image."""
     after: int | None = 0
     while after is not None:
         mine = (table.run_id == run_id, table.image_id >= after)
         with writing(engine) as session:
+            _hold(session, run_id)
             nth = select(table.image_id).where(*mine).order_by(table.image_id).offset(AT_ONCE).limit(1)
             after = session.scalar(nth)
             session.execute(delete(table).where(*mine, *([] if after is None else [table.image_id <= after])))

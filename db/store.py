@@ -1,4 +1,4 @@
-"""What is written while a run is worked on: claims, predictions, counts and failures; and that it was cancelled.
+"""What is written while a run is worked on: claims, predictions, counts and failures.
 
 A function that takes an engine is one transaction; one that takes a session is part of its caller's.
 """
@@ -18,7 +18,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    func,
     not_,
     or_,
     select,
@@ -91,11 +90,6 @@ class Claim:
 
 
 # -- runs --------------------------------------------------------------------------------------------------------
-
-
-def cancel(session: Session, run_id: str) -> None:
-    """Cancels a run: no more jobs are sent, and workers do not claim those on the queue."""
-    session.execute(update(Run).where(Run.id == run_id).values(cancelled_at=func.coalesce(Run.cancelled_at, now())))
 
 
 def forget(session: Session, run_id: str) -> None:

@@ -54,10 +54,12 @@ def record_dataset(
     if postgresql:  # another producer may be recording the same dataset: wait for it
         session.execute(text("SET LOCAL lock_timeout = 0"))
     row = {"name": name, "root": root, "fingerprint": fingerprint, "size": 0, "found": found}
-    added = session.execute(insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id), row).scalar()
-    if added is None:
-        moved = update(Dataset).where(Dataset.fingerprint == fingerprint).values(root=root).returning(Dataset.id)
-        return int(session.execute(moved).scalar_one())
+    add = insert(session, Dataset).on_conflict_do_nothing().returning(Dataset.id)
+    moved = update(Dataset).where(Dataset.fingerprint == fingerprint).values(root=root).returning(Dataset.id)
+    while (added := session.execute(add, row).scalar()) is None:
+        if (known := session.execute(moved).scalar()) is not None:
+            return int(known)
+        # `rm` deleted it while this transaction waited for its row: now it is new.
     rows = ((added, position, one.path, one.label, one.bytes) for position, one in enumerate(entries))
     size = (_copy_images if postgresql else _insert_images)(session, rows)
     session.execute(update(Dataset).where(Dataset.id == added).values(size=size))

@@ -7,7 +7,7 @@ import pytest
 from rows import claimed, jobs, record, take_due
 from sqlalchemy import Engine
 
-from db import store
+from db import control, store
 from db.due import release, split_spent
 from db.runs import find_run, progress
 from db.session import reading, writing
@@ -60,7 +60,7 @@ def test_a_cancelled_run_is_neither_sent_nor_claimed_nor_renewed(engine: Engine)
     first, second = take_due(engine)
     claim = claimed(engine, first)
     with writing(engine) as session:
-        store.cancel(session, run_id)
+        control.cancel(session, run_id)
     assert not store.renew(engine, claim, worker="w", lease=60)
     assert store.claim(engine, second, worker="w", lease=60) is None
     assert take_due(engine, lost_after=0.0) == []

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 
 import producer.crew
 import producer.watch
-from db import store
+from db import control, store
 from db.errors import INCOMPLETE, Refusal, SmoothvoteError, WrongUse
 from db.migrations import upgrade
 from db.recipe import Recipe, make_recipe
@@ -234,7 +234,7 @@ def test_an_interrupted_sweep_gives_its_jobs_back_and_is_resumed(
 def test_a_run_that_is_cancelled_ends_its_command(settings: Settings, engine: Engine, hands: Hands) -> None:
     def cancel(_: int) -> None:
         with writing(engine) as session:
-            store.cancel(session, FIRST.run_id(DATASET.fingerprint))
+            control.cancel(session, FIRST.run_id(DATASET.fingerprint))
         hands.busy = True
 
     hands.before = cancel

@@ -247,6 +247,18 @@ def test_a_device_a_pipe_or_a_file_of_gigabytes_is_no_list_of_classes(tmp_path: 
         assert str(caught.value) == f"--classes {file}: {why}; give a text file of class names, one a line"
 
 
+def test_a_device_or_a_pipe_holds_no_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")  # which never ends
+    for file in (tmp_path / "pipe.pth", tmp_path / "zero.safetensors"):
+        for flag, given in (
+            ("--model", {"model": str(file)}),
+            ("--smoother denoiser:", {"smoother": f"denoiser:{file}"}),
+        ):
+            said = refusal(**given, arch="timm/resnet18") if flag == "--model" else refusal(**given)
+            assert said == f"{flag} {file}: a device or a pipe, not a file; name a .safetensors, .pth or .pt file"
+
+
 def test_classes_are_recorded_and_not_their_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("cat\ndog\n")
     (tmp_path / "b.txt").write_text("cat\ndog")

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from rows import failed, record
 from sqlalchemy import Engine
 
-from db import store
+from db import control
 from db.session import open_engine, writing
 from db.settings import Settings
 from producer.broker import Broker
@@ -53,7 +53,7 @@ def test_the_dispatcher_tells_what_the_record_says(engine: Engine) -> None:
     at_work(engine)
     paused = record(engine, [1], fingerprint="e" * 64)
     with writing(engine) as session:
-        store.cancel(session, paused)
+        control.cancel(session, paused)
     found = scraped(DispatcherMetrics(engine))
     states = {"due": 4, "queued": 2, "claimed": 1, "refused": 0, "paused": 0, "cancelled": 1, "done": 2}
     assert {state: found[f'smoothvote_jobs{{state="{state}"}}'] for state in states} == states

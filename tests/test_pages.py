@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expec
 from rows import LEVELS, PREPROCESSING, RECIPE, failed, jobs, predicted, record
 from sqlalchemy import Engine
 
-from db import store, submission
+from db import control, store, submission
 from db.migrations import upgrade
 from db.session import open_engine, writing
 from db.settings import Settings
@@ -125,7 +125,7 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
         submission.record_run(
             session, run_id=empty.other, dataset_id=dataset, name=f"other_{NAME}", recipe=other, job_size=8
         )
-        store.cancel(session, empty.other)
+        control.cancel(session, empty.other)
         submission.record_run(session, run_id=empty.run, dataset_id=dataset, name=NAME, recipe=RECIPE, job_size=8)
     store.pin_weights(engine, empty.run, weights_sha256="0" * 64, preprocessing=PREPROCESSING)
     claim = store.claim(engine, jobs(engine, empty.run)[0].id, worker="w", lease=60)

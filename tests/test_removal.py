@@ -1,14 +1,20 @@
 """A run is deleted with all that was found for it, and nothing of any other run."""
 
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from rows import LEVELS, claimed, count, finish_all, image_ids, jobs, predicted, record
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event, update
 
 from db import removal, store
+from db.errors import WrongUse
 from db.recipe import make_recipe
-from db.removal import remove
+from db.removal import REMOVED, remove, remove_datasets
 from db.runs import find_run, list_runs, progress
-from db.session import reading
+from db.session import reading, writing
 from db.summaries import summarise
 from db.tables import Dataset, Failure, Image, Job, Prediction, Run, Summary
 
@@ -93,6 +99,29 @@ def test_a_deletion_that_is_interrupted_tells_no_lie_and_can_be_undone_or_repeat
     assert (count(engine, Prediction), count(engine, Image)) == (0, 0)
 
 
+def test_a_run_that_is_submitted_again_during_its_deletion_stays(engine: Engine) -> None:
+    run_id = record(engine, [1] * 10)
+    finish_all(engine, run_id)
+    after(engine, transaction=4, do=lambda: record(engine, [1] * 10))
+    with pytest.raises(WrongUse, match=f"run {run_id} was submitted again, or deleted by another command"):
+        remove(engine, run_id)
+    finish_all(engine, run_id)
+    assert count(engine, Prediction) == 10 * len(LEVELS)
+
+
+def test_a_submission_that_waits_for_the_deletion_of_its_dataset_records_it_anew(engine: Engine) -> None:
+    record(engine, [1] * 10)
+    with ThreadPoolExecutor() as threads, writing(engine) as session:
+        session.execute(delete(Run))
+        session.execute(update(Dataset).values(fingerprint=REMOVED + Dataset.fingerprint))
+        submission = threads.submit(record, engine, [1] * 10)
+        time.sleep(0.3)  # so that it waits, for the row or for the file
+        session.commit()
+        submission.result(30)
+    remove_datasets(engine)
+    assert [count(engine, table) for table in (Run, Dataset, Image)] == [1, 1, 10]
+
+
 def interrupt_before(engine: Engine, beginning: str, *, times: int = 1) -> None:
     """Ctrl-C before the first, or a later, statement that begins so."""
     left = iter(range(times - 1))
@@ -103,3 +132,14 @@ def interrupt_before(engine: Engine, beginning: str, *, times: int = 1) -> None:
             raise KeyboardInterrupt
 
     event.listen(engine, "before_cursor_execute", interrupt)
+
+
+def after(engine: Engine, *, transaction: int, do: Callable[[], object]) -> None:
+    """Does something after so many transactions."""
+    seen = itertools.count(1)
+
+    def look(*_: object) -> None:
+        if next(seen) == transaction:
+            do()
+
+    event.listen(engine, "checkin", look)

@@ -7,7 +7,7 @@ import pytest
 from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine, event, text
 
-from db import store
+from db import control, store
 from db.axis import Axis
 from db.errors import WrongUse
 from db.runs import find_run, list_runs, progress
@@ -343,7 +343,7 @@ def test_an_empty_record_has_no_latest_run(engine: Engine) -> None:
 
 def test_a_cancelled_run_says_so(engine: Engine, run_id: str) -> None:
     with writing(engine) as session:
-        store.cancel(session, run_id)
+        control.cancel(session, run_id)
     with reading(engine) as session:
         assert progress(session, find_run(session, run_id)).cancelled
         assert to_json(report(session, find_run(session, run_id)))["run"]["cancelled"] is True

@@ -9,7 +9,7 @@ from photos import record_photos
 from rows import CERTIFICATE, LEVELS, claimed, failed, image_ids, jobs, predicted, record
 from sqlalchemy import Engine, text
 
-from db import store
+from db import control, store
 from db.found import Counted
 from db.recipe import make_recipe
 from db.runs import find_run, progress
@@ -134,7 +134,7 @@ def test_progress_names_another_perturbation_and_smoother(engine: Engine) -> Non
 def test_a_run_that_has_not_begun_and_one_that_is_cancelled_are_in_progress(engine: Engine) -> None:
     run_id = record(engine, [1, 1])
     with writing(engine) as session:
-        store.cancel(session, run_id)
+        control.cancel(session, run_id)
     (row,) = query(engine, "SELECT done, pending, complete, cancelled, last_done_at FROM progress")
     assert list(row.values()) == [0, 2, 0, 1, None]
 

@@ -7,7 +7,7 @@ from rows import BY_HAND, finish_all, make_run
 from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.orm import Session
 
-from db import store, summaries
+from db import control, store, summaries
 from db.removal import remove
 from db.runs import RunInfo
 from db.session import reading, writing
@@ -165,7 +165,7 @@ def test_a_large_run_that_is_complete_or_cancelled_is_counted_whole(engine: Engi
     summarise_large(engine, {})
     finish_all(engine, other.id, only=1)
     with writing(engine) as session:
-        store.cancel(session, other.id)
+        control.cancel(session, other.id)
     with reading(engine) as session:
         assert tallies(session, other) == count(session, other)
 

@@ -10,7 +10,7 @@ from rows import CERTIFICATE, claimed, finish_all, jobs, record
 from sqlalchemy import Engine
 
 import producer.watch
-from db import store
+from db import control, store
 from db.errors import INCOMPLETE
 from db.runs import Progress, find_run
 from db.session import reading, writing
@@ -99,7 +99,7 @@ def test_a_cancelled_run_ends_the_watch(engine: Engine) -> None:
 
     def cancel(_: Progress) -> None:
         with writing(engine) as session:
-            store.cancel(session, run_id)
+            control.cancel(session, run_id)
 
     with reading(engine) as session:
         run = find_run(session, run_id)

@@ -4,12 +4,12 @@ import re
 import shutil
 from pathlib import Path
 
-from rows import failed, jobs, record
+from rows import failed, finish_all, jobs, record
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 from website import client, get, ids, one_kind, words
 
-from db import store
+from db import control, store
 from db.migrations import upgrade
 from db.session import open_engine, writing
 from db.settings import Settings
@@ -67,9 +67,25 @@ def test_the_list_of_runs_shows_the_progress_of_each(engine: Engine, served: Tes
     assert "4 of 8 open 4" in words(page)
     assert 'data-live="/api/runs?page=1"' in page
     with writing(engine) as session:
-        store.cancel(session, half)
+        control.cancel(session, half)
     assert "cancelled" in words(get(served, "/"))
     assert "data-live" not in get(served, "/")  # nothing more will come
+
+
+def test_a_run_that_is_paused_or_urgent_says_so_until_it_is_complete(engine: Engine, served: TestClient) -> None:
+    run_id = record(engine, [1] * 8)
+    assert "priority" not in words(get(served, "/"))
+    with writing(engine) as session:
+        control.pause(session, run_id)
+        control.prioritise(session, run_id, -5)
+    for page in ("/", f"/runs/{run_id}"):
+        assert "paused priority -5" in words(get(served, page))
+    told = served.get(f"/api/runs/{run_id}/progress").json()
+    assert (told["state"], told["paused"], told["priority"]) == ("paused", True, -5)
+    with writing(engine) as session:
+        control.resume(session, run_id)
+    finish_all(engine, run_id)
+    assert "priority" not in words(get(served, "/"))
 
 
 def test_the_list_of_runs_has_pages_with_the_newest_first(engine: Engine, served: TestClient) -> None:

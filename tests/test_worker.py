@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
 from cli.flags import recipe_from
-from db import store, submission
+from db import control, store, submission
 from db.due import release
 from db.errors import Refusal
 from db.recipe import Recipe
@@ -283,7 +283,7 @@ def test_cancelling_a_run_stops_its_jobs_half_way(
     def slow(root: str, entry: Entry, *_: object) -> None:
         looked.append(entry.path)
         with writing(engine) as session:
-            store.cancel(session, run_id)
+            control.cancel(session, run_id)
         time.sleep(0.5)  # longer than a third of the lease, so that its renewal finds the run cancelled
         raise AssertionError
 

@@ -59,6 +59,8 @@ def progress_json(run: RunInfo, so_far: Progress) -> dict[str, Any]:
         "smoother": run.recipe.smoother,
         "submitted_at": run.submitted_at.isoformat(),
         "state": state(so_far),
+        "paused": so_far.paused,
+        "priority": run.priority,
         "expected": so_far.expected,
         "done": so_far.done,
         "failed": so_far.failed,

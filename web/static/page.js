@@ -79,7 +79,7 @@ async function renew() {
   if (!answer.ok) throw new Error(`${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const kept = unticked();
-  for (const where of ["#live", ".progress-line .badge"]) {
+  for (const where of ["#live", ".progress-line .state"]) {
     const old = document.querySelector(where);
     const made = fresh.querySelector(where);
     if (old && made) old.replaceWith(document.adoptNode(made));
