@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, func, make_url, select, text
 from benchmarks.known import POISON, answer
 from benchmarks.proxy import Proxy
 from db.migrations import upgrade
+from db.outage import outlast
 from db.recipe import make_recipe
 from db.session import connect, open_engine, reading
 from db.settings import load_settings
@@ -147,9 +148,13 @@ class Scene:
     # -- what the database holds -----------------------------------------------------------------------------------
 
     def open_jobs(self) -> int:
-        """The number of jobs that are not done."""
-        with reading(self.engine) as session:
-            return session.scalars(select(func.count()).where(Job.done_at.is_(None))).one()
+        """The number of jobs that are not done. A fault may have cut this process's connection, too."""
+
+        def count() -> int:
+            with reading(self.engine) as session:
+                return session.scalars(select(func.count()).where(Job.done_at.is_(None))).one()
+
+        return outlast(count, lambda why: None)
 
     def done(self) -> dict[int, float]:
         """When each job was done, in seconds; without jobs of images that end workers, which take many attempts."""
