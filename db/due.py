@@ -14,8 +14,8 @@ from db.tables import OUT, WAITING, Failure, Image, Job, Run, now
 
 #: Seconds for which the work that was done for a run counts when runs share the workers.
 MEMORY = 60.0
-#: So many models a worker keeps loaded. If more runs than that share the workers, one run is served for about TURN
-#: seconds before the next, so that workers do not spend their time loading models.
+#: So many models a worker keeps loaded (worker/classifiers.py). If more runs than that share the workers, one run is
+#: served for about TURN seconds before the next, so that workers do not spend their time loading models.
 MODELS_KEPT = 2
 TURN = 20.0
 #: The most jobs that are taken at once; what is left is taken at the next look.

@@ -6,15 +6,13 @@ from contextlib import contextmanager
 from threading import Lock
 from time import sleep
 
+from db.due import MODELS_KEPT
 from db.errors import Refusal
 from db.recipe import Recipe
 from worker.classifier import Classifier
 from worker.memory import ran_out
 from worker.stall import alive
 from worker.turns import LOOK, Stopped, in_turn, stopping
-
-#: The number of classifiers that are kept.
-KEPT = 2
 
 
 class Classifiers:
@@ -59,7 +57,7 @@ class Classifiers:
             return classifier
 
     def _load(self, key: Recipe) -> Classifier:
-        while not self._drop(KEPT - 1):  # frees an old model's memory before the new one needs it
+        while not self._drop(MODELS_KEPT - 1):  # frees an old model's memory before the new one needs it
             if stopping.is_set():
                 raise Stopped
             alive()
