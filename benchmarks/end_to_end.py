@@ -6,8 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
-from itertools import pairwise
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,24 +81,26 @@ class EndToEnd:
         return max(_status(pid, "VmHWM") for pid in _descendants(os.getpid())) / 1024
 
     def breakdown(self) -> dict[str, float]:
-        """Shares of the lanes' time by stage, of all jobs but those of the first run."""
+        """Shares of the lanes' time by stage, from the first job's claim to the last job's end, without the first run.
+
+        Jobs overlap: while the lanes work on one, the next is claimed and the last one committed. So these stages, in
+        which the lanes go on, are left out.
+        """
         log = (self.folder / "worker.log").read_text()
-        jobs = [match for match in map(JOB_LINE.match, log.splitlines()) if match and match["run"] in self.runs[1:]]
+        lines = [match for match in map(JOB_LINE.match, log.splitlines()) if match]
         lanes = int(re.findall(r"(\d+) lanes", log)[-1])
         stages: defaultdict[str, float] = defaultdict(float)
-        for job in jobs:
-            for part in job["stages"].split(", "):
-                stage, seconds = part.split()
-                # What one thread does while the lanes stand still counts for all of them.
-                stages[stage] += float(seconds) * (lanes if stage in ("claim", "load", "commit") else 1)
-        in_jobs = lanes * sum(float(job["took"]) for job in jobs)
-        stages["waiting"] = in_jobs - sum(stages.values())
-        stages["between jobs"] = lanes * sum(
-            (_ended(job) - _ended(before)).total_seconds() - float(job["took"])
-            for before, job in pairwise(jobs)
-            if before["run"] == job["run"]
-        )
-        whole = sum(stages.values())
+        whole = 0.0
+        for run in self.runs[1:]:
+            jobs = [line for line in lines if line["run"] == run]
+            for job in jobs:
+                for part in job["stages"].split(", "):
+                    stage, seconds = part.split()
+                    if stage not in ("claim", "load", "commit"):
+                        stages[stage] += float(seconds)
+            began = min(_ended(job) - timedelta(seconds=float(job["took"])) for job in jobs)
+            whole += lanes * (max(map(_ended, jobs)) - began).total_seconds()
+        stages["waiting"] = whole - sum(stages.values())
         return {stage: round(seconds / whole, 4) for stage, seconds in stages.items()}
 
 
