@@ -24,6 +24,7 @@ from db.settings import load_settings
 from db.store import Entry
 from db.tables import Failure, Image, Job, Prediction
 from producer.dataset import Dataset
+from producer.job_size import JobSize
 from producer.submit import submit
 from tests.servers import PostgresServer, RedisServer, free_port
 from worker.vote import majority
@@ -133,7 +134,7 @@ class Scene:
             entries=[Entry(path=name, label=None, bytes=None) for name in names],
         )  # fmt: skip
         recipe = make_recipe(model="efficientnet_lite0", levels=LEVELS)
-        self.runs.append(submit(self.engine, recipe, dataset, job_size=JOB_SIZE).run_id)
+        self.runs.append(submit(self.engine, recipe, dataset, job_size=JobSize(JOB_SIZE)).run_id)
         return self.runs[-1]
 
     def as_admin(self, *statements: str) -> None:

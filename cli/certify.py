@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from cli.choice import Choice
 from cli.dataset import dataset_flags, describe, find_dataset
-from cli.flags import Numbers, axis_of, find_perturbation, recipe_flags, recipe_from
+from cli.flags import Numbers, axis_of, find_perturbation, job_size_of, recipe_flags, recipe_from
 from cli.look import show_report
 from cli.output import Output, output_flags
 from cli.queue import reach, record_and_send
@@ -26,7 +26,7 @@ LEFT_OUT = ("perturbation", "levels", "preset", "option", "attacker", "target", 
 #: What `run` says otherwise of these options.
 OTHERWISE = {
     "smoother": click.Option(["--smoother"], metavar="NAME[:FILE]", help=f"What each copy passes before the model; `smoothvote list` names all.  [default: {UNSMOOTHED}]"),
-    "job_size": click.Option(["--job-size"], type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: as many as make 1,000 views]"),
+    "job_size": click.Option(["--job-size"], type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: about 5 s of work]"),
 }  # fmt: skip
 
 
@@ -140,11 +140,12 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
         flags |= {"stop_radius": stop_radius, "stop_alpha": alpha, "stop_n": n}
     settings, recipe = load_settings(), certificate_from(**flags)
     check_reach(recipe)
+    size = job_size_of(recipe, job_size)
     queue = reach(settings) if only_submit and not dry_run else None
     dataset = find_dataset(images, recipe, settings, labels, limit)
     output.check("certified", labelled=bool(dataset.labelled))
     if dry_run:
-        describe(recipe, dataset, name, job_size, n=n)
+        describe(settings, recipe, dataset, name, size, n=n)
         return
     run_id = recipe.run_id(dataset.fingerprint)
     answered = has_answers(settings, run_id, n)
@@ -152,11 +153,11 @@ def certify_images(images: str, output: Output, n: int, alpha: float, *, labels:
         click.echo(f"run {run_id} has every answer at n = {n}: smoothvote report {run_id} --n {n}", err=True)
         click.echo(run_id)
     elif queue:
-        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, n=n, priority=priority)
+        record_and_send(queue, settings, recipe, dataset, name=name, job_size=size, n=n, priority=priority)
     else:
         if not answered:
             run_here(
-                settings, recipe, dataset, name=name, job_size=job_size, n=n, workers=workers, axis=axis_of(recipe),
+                settings, recipe, dataset, name=name, job_size=size, n=n, workers=workers, axis=axis_of(recipe),
                 priority=priority,
             )  # fmt: skip
         show_report(run_id, output, Choice(alpha, n))

@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.recorded import cut_as_recorded
+
 if TYPE_CHECKING:
     from db.recipe import Recipe
     from db.settings import Settings
     from producer.dataset import Dataset
+    from producer.job_size import JobSize
 
 #: Priorities that a run may have.
 PRIORITIES = click.IntRange(-1000, 1000)
@@ -15,7 +18,7 @@ PRIORITIES = click.IntRange(-1000, 1000)
 DATASET_FLAGS = (
     click.option("--labels", metavar="FILE", help="A .csv or .jsonl of file_name,label; or `none`.  [default: from the layout]"),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images, spread evenly over the dataset."),
-    click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: 64]"),
+    click.option("--job-size", type=click.IntRange(1, 1000), metavar="N", help="Images per job.  [default: about 5 s of work]"),
     click.option("--name", help="What to call the run.  [default: the dataset's and the model's names]"),
     click.option("--priority", type=PRIORITIES, metavar="N", help="Runs with a higher one are served first; below 0 after the usual ones.  [default: 0]"),
     click.option("--dry-run", is_flag=True, help="Print what would be submitted, and submit nothing."),
@@ -57,15 +60,22 @@ def find_dataset(
 
 
 def describe(
-    recipe: "Recipe", dataset: "Dataset", name: str | None, job_size: int | None, *, n: int | None = None
+    settings: "Settings",
+    recipe: "Recipe",
+    dataset: "Dataset",
+    name: str | None,
+    job_size: "JobSize",
+    *,
+    n: int | None = None,
 ) -> None:
     """Prints what would be submitted, as JSON.
 
     Args:
+        settings: where the record is, which may know how fast such a run is.
         recipe: what to measure with.
         dataset: what to measure on.
         name: what to call the run; None: by dataset and model.
-        job_size: images per job; None: the usual number.
+        job_size: images per job.
         n: of a certificate, how many copies of each image estimate the probability of its label.
     """
     import json
@@ -79,21 +89,21 @@ def describe(
         "images": dataset.size,
         "available": dataset.found,
         "labelled": dataset.labelled,
-        **_work(recipe, dataset.size, job_size, n),
+        **_work(recipe, dataset.size, cut_as_recorded(settings, recipe, job_size), n),
         "recipe": recipe.model_dump(mode="json"),
     }
     click.echo(json.dumps(plan, indent=2))
 
 
-def _work(recipe: "Recipe", images: int, job_size: int | None, n: int | None) -> dict[str, int | None]:
+def _work(recipe: "Recipe", images: int, cut: dict[str, Any], n: int | None) -> dict[str, int | None]:
     """How many jobs and views a new run has; of a certificate also how many copies of each image."""
     from db.copies import count_jobs
-    from producer.submit import JOB_SIZE, copies_of
+    from producer.submit import copies_of
 
     levels, copies = len(recipe.levels), copies_of(recipe, n)
     if recipe.selection is None:
-        return {"jobs": -(-images // (job_size or JOB_SIZE)), "views": images * levels * 3}
+        return {"jobs": -(-images // cut["job_size"]), "views": images * levels * 3}
     looks = recipe.stopping.looks if recipe.stopping else ()
-    jobs = count_jobs(images, selection=recipe.selection, copies=copies, levels=levels, job_size=job_size, looks=looks)
+    jobs = count_jobs(images, selection=recipe.selection, copies=copies, levels=levels, looks=looks, **cut)
     views = images * levels * copies
     return {"n0": recipe.selection, "n": n, "copies": copies, "jobs": jobs, "views": views}

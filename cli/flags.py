@@ -16,6 +16,7 @@ from db.numbers import number
 from db.recipe import DEFAULT_MODEL, DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, Recipe, make_recipe
 
 if TYPE_CHECKING:
+    from producer.job_size import JobSize
     from worker.perturbations import Perturbation
 
 Command = Callable[..., Any]
@@ -166,9 +167,11 @@ def find_perturbation(name: str) -> "Perturbation":
     return PERTURBATIONS.find(name)
 
 
-def job_size_of(recipe: Recipe, given: int | None) -> int | None:
-    """Images per job: as given, or as few as suit a perturbation that takes long; None: the usual number."""
-    return given or find_perturbation(recipe.perturbation).job_size
+def job_size_of(recipe: Recipe, given: int | None) -> "JobSize":
+    """How many images a job has, where nothing is measured as few as suit a perturbation that takes long."""
+    from producer.job_size import USUAL, JobSize
+
+    return JobSize(given, find_perturbation(recipe.perturbation).job_size or USUAL)
 
 
 def axis_of(recipe: Recipe) -> Axis:

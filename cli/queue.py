@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from db.settings import Settings
     from producer.broker import Broker
     from producer.dataset import Dataset
+    from producer.job_size import JobSize
 
 
 @click.command()
@@ -31,13 +32,13 @@ def submit(images: str, labels: str | None, limit: int | None, job_size: int | N
     from db.settings import load_settings
 
     settings, recipe = load_settings(), recipe_from(**flags)
-    job_size = job_size_of(recipe, job_size)
+    size = job_size_of(recipe, job_size)
     queue = None if dry_run else reach(settings)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     if queue is None:
-        describe(recipe, dataset, name, job_size)
+        describe(settings, recipe, dataset, name, size)
     else:
-        record_and_send(queue, settings, recipe, dataset, name=name, job_size=job_size, priority=priority)
+        record_and_send(queue, settings, recipe, dataset, name=name, job_size=size, priority=priority)
 
 
 class Queue(NamedTuple):
@@ -69,7 +70,7 @@ def record_and_send(
     dataset: "Dataset",
     *,
     name: str | None,
-    job_size: int | None,
+    job_size: "JobSize",
     n: int | None = None,
     priority: int | None = None,
 ) -> None:

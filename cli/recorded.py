@@ -1,13 +1,15 @@
-"""What the record has of a certified run before it is submitted again."""
+"""What the record knows of a run before it is submitted."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from db.errors import WrongUse
 
 if TYPE_CHECKING:
+    from db.recipe import Recipe
     from db.settings import Settings
+    from producer.job_size import JobSize
 
 
 def has_answers(settings: "Settings", run_id: str, n: int) -> bool:
@@ -42,3 +44,15 @@ def has_answers(settings: "Settings", run_id: str, n: int) -> bool:
         err=True,
     )
     return False
+
+
+def cut_as_recorded(settings: "Settings", recipe: "Recipe", job_size: "JobSize") -> dict[str, Any]:
+    """How a run would be cut into jobs: as ``JobSize.cut``, also where there is no record yet."""
+    from db.session import connect, reading
+
+    try:
+        engine = connect(settings)
+    except WrongUse:
+        return job_size.cut(None, recipe)
+    with reading(engine) as session:
+        return job_size.cut(session, recipe)

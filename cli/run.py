@@ -35,18 +35,18 @@ def run(images: str, labels: str | None, limit: int | None, job_size: int | None
     from producer.run import run_here
 
     settings, recipe = load_settings(), recipe_from(**flags)
-    job_size = job_size_of(recipe, job_size)
+    size = job_size_of(recipe, job_size)
     dataset = find_dataset(images, recipe, settings, labels, limit)
     output.check("report", labelled=bool(dataset.labelled))
     if dry_run:
-        describe(recipe, dataset, name, job_size)
+        describe(settings, recipe, dataset, name, size)
         return
     run_id = run_here(
         settings,
         recipe,
         dataset,
         name=name,
-        job_size=job_size,
+        job_size=size,
         workers=workers,
         axis=axis_of(recipe),
         priority=priority,

@@ -56,7 +56,7 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
 
     settings = load_settings()
     recipes = runs.recipes_of(bases_of(model, perturbation, flags), kernel_size, kernel_sigma)
-    job_size = job_size_of(recipes[0], job_size)
+    size = job_size_of(recipes[0], job_size)
     swept = {"kernel_size": kernel_size, "kernel_sigma": kernel_sigma}
     check_smoother(recipes[0], [field for field, values in swept.items() if values])
     axis = common_axis(recipes)
@@ -66,7 +66,7 @@ def sweep(images: str, labels: str | None, limit: int | None, job_size: int | No
         click.echo(json.dumps(runs.plan(by_id, dataset, name), indent=2))
         return
     runs.announce(by_id, dataset)
-    given: dict[str, Any] = {"axis": axis, "name": name, "job_size": job_size, "priority": priority}
+    given: dict[str, Any] = {"axis": axis, "name": name, "job_size": size, "priority": priority}
     refused: dict[str, str] = {}
     if only_submit:
         runs.sweep_submit(settings, by_id, dataset, **given)

@@ -7,13 +7,14 @@ ends: each multiple of 100 up to 1,000, each multiple of 1,000 beyond, and each 
 """
 
 from collections.abc import Iterator, Sequence, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: n0 where nobody chooses: the number of copies that select the label, as in the paper.
 SELECTION = 100
 #: The most copies that select, or that estimate: a hundred times as many as the papers have.
 MOST = 10_000_000
-#: Views in a job of a certified run, about: some seconds of work for a CPU. A single part may have more.
+#: Views in a job of a certified run, about, unless it is known how fast they are computed: some seconds of work for a
+#: CPU. A single part may have more.
 JOB_VIEWS = 1000
 
 #: Copies in a part, at most. The first thousand copies that estimate are cut finer.
@@ -62,7 +63,14 @@ def looks(n: int) -> tuple[int, ...]:
 
 
 def steps_of(
-    *, selection: int, first: int, last: int, levels: int, job_size: int | None, looks: Sequence[int] = ()
+    *,
+    selection: int,
+    first: int,
+    last: int,
+    levels: int,
+    job_size: int | None,
+    job_views: int = JOB_VIEWS,
+    looks: Sequence[int] = (),
 ) -> Iterator[tuple[Part, int]]:
     """Cuts copies ``first`` to ``last`` of an image into whole parts for jobs; tells how many images each job has.
 
@@ -73,21 +81,18 @@ def steps_of(
         first: the first copy that is still to be done.
         last: the last one.
         levels: number of levels; each copy is one view at each.
-        job_size: images per job; None: as many as make JOB_VIEWS views.
+        job_size: images per job; None: as many as make ``job_views``.
+        job_views: views per job, about.
         looks: numbers of copies that estimate; no job has copies from before and after one of them.
     """
     parts, ends = parts_of(selection, first, last), {selection + look for look in looks}
-    for copies in _groups(parts, most=JOB_VIEWS // levels, ends=ends):
-        yield copies, job_size or max(1, JOB_VIEWS // (levels * copies.size))
+    for copies in _groups(parts, most=job_views // levels, ends=ends):
+        yield copies, job_size or max(1, job_views // (levels * copies.size))
 
 
-def count_jobs(
-    images: int, *, selection: int, copies: int, levels: int, job_size: int | None, looks: Sequence[int] = ()
-) -> int:
-    """How many jobs a new run with so many images, and copies of each, has."""
-    steps = steps_of(
-        selection=selection, first=0, last=copies - 1, levels=levels, job_size=job_size, looks=looks
-    )  # fmt: skip
+def count_jobs(images: int, *, selection: int, copies: int, **how: Any) -> int:
+    """How many jobs a new run with so many images, and copies of each, has. For the rest, see ``steps_of``."""
+    steps = steps_of(selection=selection, first=0, last=copies - 1, **how)
     return sum(-(-images // step) for _, step in steps)
 
 

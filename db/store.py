@@ -255,6 +255,7 @@ _DONE = (
         *(Job.first == bindparam("first_image"), Job.last == bindparam("last_image")),
     )
     .values(done_at=now(), leased_until=None, note=None, device=bindparam("on"), engine=bindparam("with"))
+    .values(seconds=bindparam("took"))
 )
 
 
@@ -265,14 +266,17 @@ def finish(
     failed: Sequence[Failed],
     counted: Sequence[Counted] = (),
     computer: Computer | None = None,
+    *,
+    seconds: float | None = None,
 ) -> bool:
-    """Stores the results of a job and what computed them, and marks it done, in one transaction.
+    """Stores the results of a job, what computed them and for how long, and marks it done, in one transaction.
 
     Returns False, and stores nothing, if another worker was first, or if the job was split since it was claimed: a
     worker that counted as dead may come back.
     """
     device, engines = computer or (None, None)
-    asked = {"job_id": claim.id, "first_image": claim.first, "last_image": claim.last, "on": device, "with": engines}
+    asked: dict[str, Any] = {"job_id": claim.id, "first_image": claim.first, "last_image": claim.last}
+    asked |= {"on": device, "with": engines, "took": seconds}
     with writing(engine) as session:
         if not _rowcount(session.connection().execute(_DONE, asked)):
             return False

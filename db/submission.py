@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.axis import NOISE, Axis
-from db.copies import steps_of
+from db.copies import JOB_VIEWS, steps_of
 from db.recipe import Recipe
 from db.session import insert
 from db.store import Entry
@@ -74,6 +74,7 @@ def record_run(
     name: str,
     recipe: Recipe,
     job_size: int | None,
+    job_views: int = JOB_VIEWS,
     copies: int = 1,
     axis: Axis = NOISE,
     priority: int | None = None,
@@ -86,7 +87,8 @@ def record_run(
         dataset_id: the dataset.
         name: what the run is called from now on.
         recipe: what to measure with.
-        job_size: images per job; None, for a certificate only: as its number of copies suggests (db/copies.py).
+        job_size: images per job; None, for a certificate only: as many as make ``job_views``.
+        job_views: views per job, about.
         copies: copies of each image: 1 for a vote, n0 + n for a certificate. If a known run has fewer, jobs for the
             missing ones are added; if it has more, it keeps them.
         axis: what the recipe's levels measure.
@@ -111,6 +113,7 @@ def record_run(
         last=copies - 1,
         levels=len(recipe.levels),
         job_size=job_size,
+        job_views=job_views,
         looks=recipe.stopping.looks if recipe.stopping else (),
     )
     for part, size in steps:

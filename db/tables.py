@@ -36,7 +36,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 #: The newest migration, as a generation and a step of two digits each. `smoothvote db upgrade` brings a database to it.
-REVISION = "0202"
+REVISION = "0203"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -179,6 +179,8 @@ class Job(Base):
     #: What computed its rows, as in db.found.Computer; NULL before they are done, and if an older worker did it.
     device: Mapped[str | None]
     engine: Mapped[str | None]
+    #: For how long it kept its process from other jobs; NULL likewise, and if some of its images were left out.
+    seconds: Mapped[float | None]
 
 
 class Prediction(Base):

@@ -26,6 +26,7 @@ from db.tables import REVISION
 from producer.broker import Broker
 from producer.dataset import Dataset
 from producer.dispatch import Dispatcher
+from producer.job_size import AS_MEASURED, JobSize
 from producer.local import RedisServer, Workers, home
 from producer.submit import Submission, submit
 from producer.watch import left, watch
@@ -93,7 +94,7 @@ class Crew:
         dataset: Dataset,
         *,
         name: str | None = None,
-        job_size: int | None = None,
+        job_size: JobSize = AS_MEASURED,
         n: int | None = None,
         axis: Axis = NOISE,
         priority: int | None = None,

@@ -5,6 +5,7 @@ from db.recipe import Recipe
 from db.settings import Settings
 from producer.crew import crew
 from producer.dataset import Dataset
+from producer.job_size import AS_MEASURED, JobSize
 
 
 def run_here(
@@ -14,7 +15,7 @@ def run_here(
     *,
     workers: int,
     name: str | None = None,
-    job_size: int | None = None,
+    job_size: JobSize = AS_MEASURED,
     n: int | None = None,
     axis: Axis = NOISE,
     priority: int | None = None,
@@ -27,7 +28,7 @@ def run_here(
         dataset: what to measure on.
         workers: worker processes to start; 0 leaves the work to workers elsewhere.
         name: what to call the run; None: by dataset and model.
-        job_size: images per job; None: as producer/submit.py chooses.
+        job_size: images per job.
         n: of a certificate, how many copies of each image estimate the probability of its label; None for a vote.
         axis: what the recipe's levels measure.
         priority: runs with a higher one are served first; None: 0, and a known run keeps its own.

@@ -11,11 +11,9 @@ from db.recipe import DEFAULT_PERTURBATION, DEFAULT_SMOOTHER, UNSMOOTHED, Recipe
 from db.session import writing
 from db.submission import record_dataset, record_run
 from producer.dataset import Dataset
+from producer.job_size import AS_MEASURED, JobSize
 from producer.progress import counted
 
-#: Images per job, the unit of retry: 768 views at four levels, some seconds of work for a CPU. Starting and ending a
-#: job costs about half an image's time (docs/explanation/performance.md).
-JOB_SIZE = 64
 #: Options of an attack that tell its runs apart, with the value that a run's name does not say.
 NAMED_OPTIONS = {"attacker": "model", "target": "none"}
 
@@ -35,7 +33,7 @@ def submit(
     dataset: Dataset,
     *,
     name: str | None = None,
-    job_size: int | None = None,
+    job_size: JobSize = AS_MEASURED,
     n: int | None = None,
     axis: Axis = NOISE,
     priority: int | None = None,
@@ -49,7 +47,7 @@ def submit(
         recipe: what to measure with.
         dataset: what to measure on.
         name: what to call the run; None: by dataset and model.
-        job_size: images per job; None: JOB_SIZE, and for a certificate as many as its copies suggest (db/copies.py).
+        job_size: images per job.
         n: of a certificate, how many copies of each image estimate the probability of its label; None for a vote.
         axis: what the recipe's levels measure.
         priority: runs with a higher one are served first; None: 0, and a known run keeps its own.
@@ -74,10 +72,10 @@ def submit(
             dataset_id=dataset_id,
             name=name or default_name(recipe, dataset),
             recipe=recipe,
-            job_size=job_size or (None if recipe.certifies else JOB_SIZE),
             copies=copies,
             axis=axis,
             priority=priority,
+            **job_size.cut(session, recipe),
         )
     return Submission(run_id=run_id, new=new)
 

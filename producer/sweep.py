@@ -15,6 +15,7 @@ from producer.broker import Broker
 from producer.crew import crew
 from producer.dataset import Dataset
 from producer.dispatch import dispatch
+from producer.job_size import AS_MEASURED, JobSize
 from producer.submit import default_name, submit
 
 
@@ -106,7 +107,7 @@ def sweep_here(
     *,
     workers: int,
     name: str | None = None,
-    job_size: int | None = None,
+    job_size: JobSize = AS_MEASURED,
     axis: Axis = NOISE,
     priority: int | None = None,
 ) -> dict[str, str]:
@@ -120,7 +121,7 @@ def sweep_here(
         dataset: what to measure on.
         workers: worker processes to start; 0 leaves the work to workers elsewhere.
         name: what the runs' names begin with.
-        job_size: images per job; None: JOB_SIZE.
+        job_size: images per job.
         axis: what the recipes' levels measure.
         priority: runs with a higher one are served first; None: 0, and known runs keep their own.
 
@@ -156,7 +157,7 @@ def sweep_submit(
     dataset: Dataset,
     *,
     name: str | None = None,
-    job_size: int | None = None,
+    job_size: JobSize = AS_MEASURED,
     axis: Axis = NOISE,
     priority: int | None = None,
 ) -> None:

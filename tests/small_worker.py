@@ -12,6 +12,7 @@ from db.session import reading
 from db.settings import Settings
 from db.tables import Failure, Image, Prediction
 from producer.dataset import Dataset
+from producer.job_size import JobSize
 from producer.submit import submit
 
 
@@ -33,7 +34,7 @@ def measure(engine: Engine, settings: Settings, recipe: Recipe, dataset: Dataset
     from worker.compute import Compute
     from worker.worker import Worker
 
-    run_id = submit(engine, recipe, dataset, job_size=2).run_id
+    run_id = submit(engine, recipe, dataset, job_size=JobSize(2)).run_id
     settings = settings.model_copy(update={"engine": "eager", "device": "cpu", "batch_size": 6})
     worker = Worker(settings, Compute(settings))
     for job_id in take_due(engine):

@@ -22,6 +22,7 @@ from db.store import Entry
 from db.tables import Job, Run
 from producer.broker import Broker
 from producer.dataset import Dataset
+from producer.job_size import JobSize
 from producer.run import run_here
 from producer.submit import default_name, submit
 from producer.sweep import recipes_of, sweep_here
@@ -196,9 +197,9 @@ def test_a_run_that_was_begun_stays_recorded_when_it_is_refused(
 def test_the_jobs_of_a_refused_run_are_not_in_the_way_of_the_next_run(
     settings: Settings, engine: Engine, hands: Hands
 ) -> None:
-    submit(engine, FIRST, DATASET, job_size=1)  # recorded before: its jobs are not deleted
+    submit(engine, FIRST, DATASET, job_size=JobSize(1))  # recorded before: its jobs are not deleted
     hands.refused = ("timm/first",)
-    sweep(settings, [FIRST, SECOND], job_size=1)
+    sweep(settings, [FIRST, SECOND], job_size=JobSize(1))
     assert hands.queued == [4, 4]
 
 

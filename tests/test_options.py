@@ -107,9 +107,9 @@ def test_the_value_of_an_option_is_checked() -> None:
 
 @pytest.mark.usefixtures("fog")
 def test_jobs_are_smaller_where_an_image_takes_long() -> None:
-    assert job_size_of(recipe(perturbation="fog"), None) == 8
-    assert job_size_of(recipe(perturbation="fog"), 20) == 20
-    assert job_size_of(Recipe(), None) is None
+    assert job_size_of(recipe(perturbation="fog"), None) == (None, 8)
+    assert job_size_of(recipe(perturbation="fog"), 20) == (20, 8)
+    assert job_size_of(Recipe(), None) == (None, 64)
 
 
 @pytest.mark.usefixtures("fog")

@@ -81,7 +81,7 @@ def test_every_row_is_as_before_under_the_new_names(older: Engine, revision: str
     for run in expected["runs"]:
         run |= {"axis": run.get("axis"), "copies": 1, "priority": 0, "paused_at": None}
     for job in expected["jobs"]:
-        job |= {"copies_first": 0, "copies_last": 0, "device": None, "engine": None}
+        job |= {"copies_first": 0, "copies_last": 0, "device": None, "engine": None, "seconds": None}
     expected |= {"counts": [], "workers": []}
     after = rows_of(older)
     assert {table: sorted(rows, key=repr) for table, rows in expected.items()} == after

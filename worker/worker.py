@@ -87,6 +87,8 @@ class Worker:
         self._company = Company()
         #: Jobs that were refused since the last one was done.
         self._refusals = 0
+        #: When the last job was computed.
+        self._computed_at, self._computing = time.monotonic(), threading.Lock()
 
     def do(self, job_id: int) -> None:
         """Claims a job, computes it and stores the results. A job that is done, taken or cancelled is left alone.
@@ -130,8 +132,9 @@ class Worker:
             found = self._found(claim, lost, watch)
             if found is None:
                 return
+            seconds = self._seconds(claim, watch, began)
             with watch.on("commit"):
-                stored = self._record(lambda: store.finish(self.engine, claim, *found))
+                stored = self._record(lambda: store.finish(self.engine, claim, *found, seconds=seconds))
         self._refusals = 0
         images = claim.last - claim.first + 1
         if stored:
@@ -142,6 +145,17 @@ class Worker:
         said = result if stored else "another worker was first"
         took = time.monotonic() - began
         logger.info("job %d of run %s: %s, %.2f s (%s)", claim.id, claim.run_id, said, took, watch)
+
+    def _seconds(self, claim: Claim, watch: Stopwatch, began: float) -> float | None:
+        """For how long a job kept this process from others, which overlap it; None if not all its images were wanted.
+
+        It is counted from the end of the job before, or from when its model was loaded, if that was later.
+        """
+        stages = watch.so_far()
+        ready = began + stages.get("claim", 0) + stages.get("load", 0)
+        with self._computing:
+            since, self._computed_at = max(ready, self._computed_at), time.monotonic()
+            return self._computed_at - since if len(claim.images) == claim.last - claim.first + 1 else None
 
     def _claims(self, job_id: int, first_attempt: bool) -> Callable[[], Claim | None]:
         """Claims a job, whenever it is called. What an earlier call that failed may have claimed is given back first.
