@@ -149,6 +149,8 @@ def finish_plainly(
     failed: Sequence[Failed],
     counted: Sequence[Counted] = (),
     computer: Computer | None = None,
+    *,
+    seconds: float | None = None,
 ) -> bool:
     """The negative controls: what a queue without these promises does when a job is done."""
     if CONTROL == "plain-insert":  # no key, no conflict, and not with the job's end in one transaction
@@ -161,7 +163,7 @@ def finish_plainly(
         with writing(engine) as session:
             session.execute(text("UPDATE counter SET n = n + :more"), {"more": len(predicted)})
     at("rows")
-    return FINISH(engine, claim, predicted, failed, counted, computer)
+    return FINISH(engine, claim, predicted, failed, counted, computer, seconds=seconds)
 
 
 def make_stub() -> Worker:

@@ -24,8 +24,8 @@ def test_a_worker_is_seen_while_it_works_and_leaves_when_it_ends_in_order(place:
     with place.worker(
         JOB_TAKES="2", SMOOTHVOTE_METRICS_PORT=str(port), SMOOTHVOTE_LOG_FORMAT="json", SMOOTHVOTE_WORKER_NAME="box"
     ) as worker:
-        place.until(lambda: answers(port, "/healthz") == 200)
         place.until(lambda: answers(port, "/readyz") == 200, sending=False)
+        assert answers(port, "/healthz") == 200
         (there,) = seen(place)
         assert (there.state, there.heartbeat.device) == ("idle", "cpu")
         assert there.heartbeat.name.startswith("box:")
