@@ -83,7 +83,7 @@ def test_pgd_is_that_of_foolbox(name: str, level: float, theirs: str, seed: int,
 # -- in the ball, by property ------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(
     name=st.sampled_from(GRADIENT), level=st.floats(1e-6, 1), seed=st.integers(0, 99),
     attacker=st.sampled_from(["model", "defence"]), target=st.sampled_from(["none", "random", "least-likely"]),

@@ -1,18 +1,20 @@
 """What a terminal shows: no line is wider than it, whatever names are in the record; a pipe gets everything."""
 
+import json
 import os
 import pty
 import re
 import shlex
 import subprocess
+import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from certificates import certifying, example
 from click.testing import CliRunner
-from commands import command, environment
+from commands import environment
 from photos import record_photos
 from rich.cells import cell_len
 from rows import failed, jobs, predicted
@@ -44,6 +46,7 @@ LONG = "a-run-with-a-name-without-any-blank-" + "x" * 120 + "-that-ends-so"
 CERTIFIED = f"certified-{LONG}"
 MODEL = "torchvision/vit_l_16@IMAGENET1K_SWAG_LINEAR_V1"
 WIDTHS = (80, 60)
+ROOT = Path(__file__).parent.parent
 
 
 def fill(engine: Engine, name: str, recipe: Recipe, labels: list[int | None]) -> str:
@@ -81,22 +84,37 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.dispose()
 
 
-def on_terminal(engine: Engine, width: int, *words: str, **env: str) -> list[str]:
-    """What a terminal of this width gets of a command, stdout and stderr, line by line and without styles."""
+#: Types commands one after the other, so that Python starts once: each behind a control character.
+TYPIST = """
+import json, sys
+from smoothvote import front_door
+for words in json.loads(sys.argv[1]):
+    print("\\x1e", end="", flush=True)
+    try:
+        front_door(words, "smoothvote")
+    except SystemExit as end:
+        assert end.code in (None, 0, 3), (words, end.code)
+"""
+
+
+def on_terminal(engine: Engine, width: int, *commands: Sequence[str], **env: str) -> list[list[str]]:
+    """What a terminal of this width gets of each command, stdout and stderr, line by line and without styles."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, width))
     given = {"SMOOTHVOTE_DATABASE_URL": str(engine.url), "TERM": "xterm-256color", **env}
     settings = environment(given)
     if "COLUMNS" not in env:
         del settings["COLUMNS"]
-    with subprocess.Popen(command(*words), stdin=slave, stdout=slave, stderr=slave, env=settings) as process:
+    typed = [sys.executable, "-c", TYPIST, json.dumps(commands)]
+    with subprocess.Popen(typed, stdin=slave, stdout=slave, stderr=slave, env=settings, cwd=ROOT) as process:
         os.close(slave)
         said = b""
         while part := _read(master):
             said += part
         os.close(master)
-    assert process.returncode in (0, 3), said.decode()
-    return re.sub(r"\x1b\[[\d;]*m", "", said.decode()).replace("\r\n", "\n").rstrip("\n").split("\n")
+    assert process.returncode == 0, said.decode()
+    plain = re.sub(r"\x1b\[[\d;]*m", "", said.decode()).replace("\r\n", "\n")
+    return [lines.rstrip("\n").split("\n") for lines in plain.split("\x1e")[1:]]
 
 
 def _read(master: int) -> bytes:
@@ -123,17 +141,23 @@ COMMANDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def screens(engine: Engine) -> dict[int, list[list[str]]]:
+    """What each command prints, by the terminal's width."""
+    return {width: on_terminal(engine, width, *COMMANDS) for width in WIDTHS}
+
+
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_no_line_is_wider_than_the_terminal(engine: Engine, width: int, words: tuple[str, ...]) -> None:
-    lines = on_terminal(engine, width, *words)
+@pytest.mark.parametrize("number", range(len(COMMANDS)), ids=[" ".join(words) for words in COMMANDS])
+def test_no_line_is_wider_than_the_terminal(screens: dict[int, list[list[str]]], width: int, number: int) -> None:
+    lines, words = screens[width][number], COMMANDS[number]
     assert len(lines) > (words[0] == "status")
     wide = [line for line in lines if cell_len(line) > width]
     assert not wide
 
 
 def test_what_a_check_of_the_doctor_finds_is_folded_below_itself(engine: Engine) -> None:
-    lines = on_terminal(engine, 60, "doctor", "--quick")
+    (lines,) = on_terminal(engine, 60, ["doctor", "--quick"])
     assert max(map(cell_len, lines)) <= 60
     first = next(number for number, line in enumerate(lines) if line.startswith("ok      perturbations  fgsm, "))
     assert lines[first + 1].startswith(" " * 23)
@@ -141,7 +165,8 @@ def test_what_a_check_of_the_doctor_finds_is_folded_below_itself(engine: Engine)
 
 
 def test_columns_in_the_environment_is_heard_before_the_terminal(engine: Engine) -> None:
-    assert max(map(cell_len, on_terminal(engine, 80, "report", "article", COLUMNS="50"))) <= 50
+    (lines,) = on_terminal(engine, 80, ["report", "article"], COLUMNS="50")
+    assert max(map(cell_len, lines)) <= 50
 
 
 def test_a_command_that_is_too_long_can_be_pasted_from_its_lines() -> None:
@@ -186,7 +211,7 @@ def test_a_report_of_four_levels_fits_a_screen(tmp_path: Path) -> None:
     engine = open_engine(Settings(database_url=f"sqlite:///{tmp_path / 'record.db'}"))
     upgrade(engine)
     record_photos(engine)
-    lines = on_terminal(engine, 80, "report")
+    (lines,) = on_terminal(engine, 80, ["report"])
     engine.dispose()
     assert lines[-1] == "1 image failed: smoothvote images 9d5dddcc268cf218 --outcome failed"
     assert len(lines[:-1]) <= 29  # a line is left for that of a plot
@@ -205,7 +230,7 @@ def test_a_long_word_is_broken_after_a_sign_that_parts_names_and_a_wide_letter_c
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_path_that_is_too_long_for_its_column_is_printed_to_its_last_letter(engine: Engine, width: int) -> None:
-    lines = on_terminal(engine, width, "images", "article", "--level", "0")
+    (lines,) = on_terminal(engine, width, ["images", "article", "--level", "0"])
     assert not any("…" in line for line in lines)
     column = [line.split("  ")[0] for line in lines]
     assert "nnn.jpg" in "".join(part for part in column if set(part) <= set("a b/n.jpg"))
