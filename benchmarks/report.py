@@ -92,10 +92,10 @@ def time_reports(engine: Engine, environment: dict[str, str]) -> tuple[list[floa
     times.append(time.perf_counter())
     summarise(engine, run)
     times.append(time.perf_counter())
-    commands = [timed(["report", RUN, "--format", "json"], environment) for _ in range(5)]
-    took = [after - before for before, after in pairwise(times)]
-    same = all(json.loads(said) == json.loads(json.dumps(to_json(counted))) for _, said in commands)
-    return [*took, sorted(seconds for seconds, _ in commands)[2]], sum(one.predicted for one in counted.levels), same
+    took, said = median(["report", RUN, "--format", "json"], environment)
+    same = json.loads(said) == json.loads(json.dumps(to_json(counted)))
+    steps = [after - before for before, after in pairwise(times)]
+    return [*steps, took], sum(one.predicted for one in counted.levels), same
 
 
 def reopen(engine: Engine) -> None:
@@ -127,8 +127,8 @@ def time_open(engine: Engine, environment: dict[str, str]) -> tuple[list[float],
     record.close()
     took = [after - before for before, after in pairwise(times)]
     del took[2]
-    status, _ = timed(["status", RUN], environment, code=INCOMPLETE)
-    reported, said = timed(["report", RUN, "--format", "json"], environment, code=INCOMPLETE)
+    status, _ = median(["status", RUN], environment, code=INCOMPLETE)
+    reported, said = median(["report", RUN, "--format", "json"], environment, code=INCOMPLETE)
     with reading(engine) as session:
         counted = report(session, run, stored=False)
     same = json.loads(said) == json.loads(json.dumps(to_json(counted)))
@@ -238,6 +238,13 @@ def timed(arguments: list[str], environment: dict[str, str], code: int = DONE) -
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return time.perf_counter() - began, done.stdout
+
+
+def median(arguments: list[str], environment: dict[str, str], code: int = DONE) -> tuple[float, str]:
+    """The median of five times, and what the command prints, which must be the same each time."""
+    took, said = zip(*(timed(arguments, environment, code) for _ in range(5)), strict=True)
+    assert len(set(said)) == 1
+    return sorted(took)[2], said[0]
 
 
 if __name__ == "__main__":
