@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -17,6 +20,7 @@ from cli.flags import recipe_from
 from db import control, store, submission
 from db.due import release
 from db.errors import Refusal
+from db.found import Found
 from db.recipe import Recipe
 from db.session import reading, writing
 from db.settings import Settings
@@ -25,6 +29,7 @@ from db.tables import Failure, Prediction, Run
 from db.tables import Image as ImageRow
 from worker.compute import Compute
 from worker.files import read
+from worker.stopwatch import Stopwatch
 from worker.worker import Worker
 
 COLOURS = {"red.png": (255, 0, 0), "green.png": (0, 255, 0), "blue.png": (0, 0, 255)}
@@ -111,6 +116,40 @@ def test_a_job_becomes_one_row_for_each_image_and_level_and_is_done(
             "resize": 32, "crop": 32, "interpolation": "bilinear", "antialias": True,
             "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
         }  # fmt: skip
+
+
+def test_a_job_records_for_how_long_it_kept_the_worker_unless_some_of_its_images_were_left_out(
+    engine: Engine, worker: Worker, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submit(["red.png", "green.png", "blue.png", "red.png"], job_size=1)
+    first, second, third, last = take_due(engine)
+    worker.do(first)
+    real, turn = worker.compute.loaded, Lock()
+
+    @contextmanager
+    def slow(work: Work) -> Iterator[Any]:
+        time.sleep(0.5)  # to load a model is no work of a job
+        with real(work) as loaded:
+
+            def found(watch: Stopwatch) -> Iterator[Found]:
+                with turn:  # the later job waits for the earlier one, which is no work of its own
+                    time.sleep(0.5)
+                    yield from loaded.found(watch)
+
+            yield SimpleNamespace(pinned=loaded.pinned, found=found)
+
+    monkeypatch.setattr(worker.compute, "loaded", slow)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(worker.do, (second, third)))
+    monkeypatch.undo()
+    with writing(engine) as session:
+        image_id = session.scalars(select(ImageRow.id).where(ImageRow.position == 3)).one()
+        session.add(Failure(run_id=run_id, image_id=image_id, code="missing", message="by another job"))
+    worker.do(last)
+    seconds = [job.seconds for job in jobs(engine, run_id)]
+    assert seconds[3] is None
+    assert 0 < (seconds[0] or 0) < 0.5
+    assert all(0.5 <= (took or 0) < 0.9 for took in seconds[1:3]), seconds
 
 
 def test_a_message_that_comes_a_hundred_times_changes_nothing(
