@@ -1,5 +1,6 @@
 """The front door: the command `smoothvote`, and `import smoothvote` for notebooks."""
 
+import gc
 import io
 import os
 import sys
@@ -65,6 +66,8 @@ for _verbs in SECTIONS.values():
 
 def main() -> NoReturn:
     """Runs the command line. An expected failure ends with one line and an exit code; only a bug shows a traceback."""
+    # A short command mostly imports. Python would look through all of that for garbage, every 700 objects.
+    gc.set_threshold(50_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show σ shows a question mark
