@@ -60,7 +60,8 @@ def test_an_image_that_ends_its_workers_is_found_and_its_neighbours_are_predicte
     # 2 attempts at the whole job, 1 at the half with the image, 2 at the image alone; and 1 each at the other half and
     # at the image's neighbour.
     assert [(job.first, job.last, job.attempts) for job in jobs(place.engine, run_id)][1] == (2, 2, 2)
-    assert place.begun() == 2 + 1 + 2 + 1 + 1
+    # A slow machine may add one: a message that counted as lost, and was sent again, comes after all.
+    assert 2 + 1 + 2 + 1 + 1 <= place.begun() <= 8
 
 
 @pytest.mark.parametrize("max_attempts", [1, 2, 3])
