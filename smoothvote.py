@@ -66,7 +66,7 @@ for _verbs in SECTIONS.values():
 
 def main() -> NoReturn:
     """Runs the command line. An expected failure ends with one line and an exit code; only a bug shows a traceback."""
-    # A short command mostly imports. Python would look through all of that for garbage, every 700 objects.
+    # A short command mostly imports. Python would look through all of that for garbage again and again.
     gc.set_threshold(50_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

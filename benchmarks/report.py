@@ -14,6 +14,7 @@ the same.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -244,7 +245,7 @@ def median(arguments: list[str], environment: dict[str, str], code: int = DONE) 
     """The median of five times, and what the command prints, which must be the same each time."""
     took, said = zip(*(timed(arguments, environment, code) for _ in range(5)), strict=True)
     assert len(set(said)) == 1
-    return sorted(took)[2], said[0]
+    return statistics.median(took), said[0]
 
 
 if __name__ == "__main__":

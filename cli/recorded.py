@@ -55,4 +55,6 @@ def cut_as_recorded(settings: "Settings", recipe: "Recipe", job_size: "JobSize")
     except WrongUse:
         return job_size.cut(None, recipe)
     with reading(engine) as session:
-        return job_size.cut(session, recipe)
+        cut = job_size.cut(session, recipe)
+    engine.dispose()
+    return cut
