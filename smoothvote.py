@@ -1,6 +1,5 @@
 """The front door: the command `smoothvote`, and `import smoothvote` for notebooks."""
 
-import gc
 import io
 import os
 import sys
@@ -24,6 +23,7 @@ from cli.sweep import sweep
 from cli.top import top
 from cli.verify import verify
 from db.errors import FAILED, INCOMPLETE, WRONG_USE, SmoothvoteError
+from db.garbage import collect_seldom
 from report.api import certificates, certified, report, rows, runs
 
 #: The Python API: docs/reference/python.md.
@@ -66,8 +66,7 @@ for _verbs in SECTIONS.values():
 
 def main() -> NoReturn:
     """Runs the command line. An expected failure ends with one line and an exit code; only a bug shows a traceback."""
-    # A short command mostly imports. Python would look through all of that for garbage again and again.
-    gc.set_threshold(50_000)
+    collect_seldom()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show σ shows a question mark

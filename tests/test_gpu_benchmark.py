@@ -6,6 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks import gpu
 from benchmarks.gpu import main
 from db.errors import WRONG_USE, Refusal
 from db.recipe import make_recipe
@@ -19,7 +20,10 @@ def test_without_a_gpu_one_line_says_so(photographs: list[Path]) -> None:
     assert done.stderr.splitlines() == ["no GPU here: torch.cuda finds none; --device cpu runs the same code on a CPU"]
 
 
-def test_it_checks_labels_and_writes_a_table(photographs: list[Path], tmp_path: Path) -> None:
+def test_it_checks_labels_and_writes_a_table(
+    photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gpu.SIZES, "cpu", (2,))
     words = ["--device", "cpu", "--model", "torchvision/squeezenet1_1", "--weights", "random", "--limit", "4"]
     words += ["--seconds", "0.1", "--no-queue", "--markdown", str(tmp_path / "gpu.md")]
     done = CliRunner().invoke(main, [str(photographs[0].parent), *words], catch_exceptions=False)

@@ -20,6 +20,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_shutting_down
 from celery.utils.nodenames import default_nodename, host_format
 
+from db.garbage import collect_seldom
 from db.logs import log_to_stderr
 from db.monitor import monitor
 from db.settings import load_settings
@@ -76,6 +77,7 @@ def load() -> None:
 
 def main() -> NoReturn:
     """Does jobs until SIGTERM."""
+    collect_seldom()
     settings = load_settings()
     number, name = int(sys.argv[1]), name_of_process(settings)
     log_to_stderr(settings.log_format, worker=name)

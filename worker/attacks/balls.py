@@ -36,12 +36,16 @@ class Ball(ABC):
         """From the centre to each of (levels, 3, H, W) images: (levels,) float64."""
 
     def inside(self, images: torch.Tensor) -> torch.Tensor:
-        """Projected images, moved further in by as little as it takes where rounding left one outside."""
-        images, shrunk = self.project(images), 1.0
+        """Projected images, moved further in where rounding left one outside.
+
+        Each move is twice as far as the one before, to the centre at last: where ε is as small as what rounding adds up
+        to over all values, as little as it takes would take thousands of moves.
+        """
+        images, nearer = self.project(images), 1e-6
         while (outside := self.distances(images) > self.radii.flatten()).any():
-            shrunk -= 1e-6
-            moved = self.image + (images - self.image) * shrunk
+            moved = self.image + (images - self.image) * max(0.0, 1 - nearer)
             images = torch.where(outside.view(-1, 1, 1, 1), moved, images)
+            nearer *= 2
         return images
 
 
