@@ -13,9 +13,10 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
-from commands import environment, share_models
+from commands import call, environment, share_models
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -26,6 +27,8 @@ IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
 #: Commands that go on until they are ended.
 SERVICES = ("worker", "serve", "dispatch")
+#: Commands that start processes to their end. All others of `smoothvote` are typed in this process.
+WITH_WORKERS = ("run", "certify", "sweep", "reproduce", "demo")
 #: What a reader's shell does, and a test's need not: `make` is what runs the tests.
 NOT_RUN = ("make", "source")
 
@@ -111,6 +114,10 @@ class Reader:
             if f"{command} {exported}" not in self.services:
                 service = subprocess.Popen(words, cwd=self.folder, env=env, stderr=subprocess.PIPE, text=True)
                 self.services[f"{command} {exported}"] = service
+            return
+        if words[0] == "smoothvote" and words[1] not in WITH_WORKERS:
+            with chdir(self.folder):
+                call(*words[1:], cwd=self.folder, env=exported)
             return
         done = subprocess.run(words, cwd=self.folder, env=env, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"

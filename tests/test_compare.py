@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import smoothvote
+from commands import call
 from rows import LEVELS, RECIPE, failed, finish_all, jobs, predicted, record
 from sqlalchemy import Engine
 
@@ -328,12 +328,12 @@ def test_the_command_compares_draws_and_ends_with_3_while_a_run_is_incomplete(
     one_engine: Engine, shown: Comparison, tmp_path: Path
 ) -> None:
     env = {"SMOOTHVOTE_DATABASE_URL": str(one_engine.url)}
-    said = smoothvote("compare", "narrow", shown.second.id[:6], "--plot", "a.pdf", cwd=tmp_path, env=env)
+    said = call("compare", "narrow", shown.second.id[:6], "--plot", tmp_path / "a.pdf", cwd=tmp_path, env=env)
     assert said.stdout == as_text(document(shown), "table") + "\n"
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     other = make_recipe(model="efficientnet_lite0", levels=LEVELS, seed=7)
     record(one_engine, LABELS, recipe=other, name="begun")
     words = ("compare", "narrow", "begun", "--format", "json", "--interval", "clopper-pearson")
-    half = smoothvote(*words, cwd=tmp_path, env=env, code=3)
+    half = call(*words, cwd=tmp_path, env=env, code=3)
     assert half.stderr == "incomplete: only images that both runs predicted are compared\n"
     assert json.loads(half.stdout)["interval"] == "clopper-pearson"

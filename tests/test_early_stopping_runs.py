@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alone import alone
 from commands import call, smoothvote
 from test_certify import one_line, photos, recipe
 
@@ -75,22 +76,22 @@ def test_images_that_have_stopped_get_no_more_copies_and_two_workers_find_the_sa
     tmp_path: Path, photographs: list[Path], clean_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMOOTHVOTE_ENGINE", "eager")
-    folder, alone, together = (tmp_path / name for name in ("photographs", "alone", "together"))
-    for made in (folder, alone, together):
-        made.mkdir()
+    folder, one, two = (tmp_path / name for name in ("photographs", "one", "two"))
+    folder.mkdir()
+    two.mkdir()
     for photograph in photographs[:IMAGES]:
         shutil.copy2(photograph, folder)
 
-    report = json.loads(smoothvote("certify", folder, *CERTIFY, "--format", "json", cwd=alone).stdout)
-    smoothvote("certify", folder, *CERTIFY, "--workers", "2", cwd=together)
+    report = json.loads(alone("certify", folder, *CERTIFY, "--format", "json", cwd=one).stdout)
+    smoothvote("certify", folder, *CERTIFY, "--workers", "2", cwd=two)
 
-    found = rows(alone)
+    found = rows(one)
     stops = [row["n"] for row in found]
     assert set(stops) == {100, 200}
     # One worker does the jobs in their order, and never draws a copy that is not needed.
-    assert copies(alone) == [N0 + n for n in stops]
+    assert copies(one) == [N0 + n for n in stops]
     assert report["complete"]
     assert report["stopping"]["mean_copies"] == sum(stops) / IMAGES
     # Two may draw some ahead, which do not count.
-    assert all(more >= needed for more, needed in zip(copies(together), copies(alone), strict=True))
-    assert rows(together) == found
+    assert all(more >= needed for more, needed in zip(copies(two), copies(one), strict=True))
+    assert rows(two) == found

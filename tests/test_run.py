@@ -114,12 +114,12 @@ def test_rows_are_the_same_on_postgresql_with_a_separate_redis_and_two_separate_
 ) -> None:
     env = {"SMOOTHVOTE_DATABASE_URL": new_postgres(), "SMOOTHVOTE_BROKER_URL": redis_url}
     call("db", "upgrade", cwd=tmp_path, env=env)
-    submitted = smoothvote("submit", folder, *ARTICLE, "--job-size", "2", cwd=tmp_path, env=env)
+    submitted = call("submit", folder, *ARTICLE, "--job-size", "2", cwd=tmp_path, env=env)
     run_id = submitted.stdout.strip()
     assert submitted.stdout == f"{run_id}\n"
     assert call("report", run_id, cwd=tmp_path, env=env, code=3).stdout.count("INCOMPLETE") == 1
     with workers(2, cwd=tmp_path, env=env):
-        smoothvote("watch", run_id[:6], cwd=tmp_path, env=env)
+        call("watch", run_id[:6], cwd=tmp_path, env=env)
     assert_same_rows(rows(run_id, cwd=tmp_path, env=env), expected)
     assert "0 jobs sent" in call("submit", folder, *ARTICLE, cwd=tmp_path, env=env).stderr
     listed = json.loads(call("runs", "--json", cwd=tmp_path, env=env).stdout)
@@ -264,7 +264,7 @@ def test_classify_needs_no_queue_and_no_database_and_gives_the_labels_of_a_run(
     tmp_path: Path, photographs: list[Path], expected: list[dict[str, Any]]
 ) -> None:
     words = ("classify", "nowhere.jpg", photographs[0], *ARTICLE, "--format", "json")
-    done = smoothvote(*words, cwd=tmp_path, code=1)
+    done = call(*words, cwd=tmp_path, code=1)
     assert done.stderr == "smoothvote: nowhere.jpg: no such file\n"  # and the other image is answered
     assert not list(tmp_path.iterdir())
     stored = [row for row in expected if row["path"] == photographs[0].name]

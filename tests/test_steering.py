@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alone import alone
 from commands import ARTICLE, call, command, environment, rows, smoothvote
 from rows import claimed, count, failed, finish_all, image_ids, jobs, record, take_due
 from sqlalchemy import Engine
@@ -191,7 +192,7 @@ def test_a_repaired_image_is_computed_by_retry_and_the_same_command(tmp_path: Pa
     os.utime(broken, ns=(whole.st_atime_ns, whole.st_mtime_ns))
     run = ("run", folder, *ARTICLE, "--name", "mine", "--priority", "3")
     env = {f"{PREFIX}ENGINE": "eager"}
-    smoothvote(*run, cwd=tmp_path, env=env)
+    alone(*run, cwd=tmp_path, env=env)
     before = rows("mine", cwd=tmp_path)
     assert "not_an_image" in call("images", "mine", "--outcome", "failed", cwd=tmp_path).stdout
 

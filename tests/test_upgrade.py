@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import smoothvote
+from commands import call, smoothvote
 from older import FORMER, copy_to_older, migrate_to_older, rows_of
 from photos import RUN, record_photos
 from rows import RECIPE, finish_all, jobs, record
@@ -172,8 +172,8 @@ def test_the_commands_refuse_it_in_one_line_and_go_on_after_the_upgrade(
     refused = smoothvote("report", "photos", cwd=tmp_path, env=env, code=2)
     assert refused.stderr.count("\n") == 1
     assert refused.stderr.endswith("run `smoothvote db upgrade`\n")
-    assert smoothvote("db", "upgrade", cwd=tmp_path, env=env).stderr.endswith(f": {revision} → {REVISION}\n")
-    said = smoothvote("report", "photos", "--format", "json", cwd=tmp_path, env=env)
+    assert call("db", "upgrade", cwd=tmp_path, env=env).stderr.endswith(f": {revision} → {REVISION}\n")
+    said = call("report", "photos", "--format", "json", cwd=tmp_path, env=env)
     assert json.loads(said.stdout)["run"]["id"] == RUN
 
 
