@@ -26,7 +26,7 @@ SIZE: ColumnElement[int] = (Job.last - Job.first + 1) * (Job.copies_last - Job.c
 #: Sent, and not claimed by a worker.
 QUEUED = and_(OUT, Job.sent_at.is_not(None), Job.leased_until.is_(None))
 #: Given back by a worker that lacked something, and due again. Of its run, these jobs are sent last.
-GIVEN_BACK = and_(OUT, Job.refused_by.is_not(None), Job.leased_until < now())
+GIVEN_BACK = and_(OUT, Job.refused_by.is_not(None), Job.leased_until <= now())
 
 
 def reclaim(session: Session, *, run_ids: Collection[str] | None = None, lost_after: float, oldest: int | None) -> None:
@@ -47,7 +47,7 @@ def reclaim(session: Session, *, run_ids: Collection[str] | None = None, lost_af
         head = aliased(Job)
         # If the oldest message names no known job, or one that is being sent again, nothing counts as lost yet.
         lost = and_(lost, Job.sent_at < select(head.sent_at).where(head.id == oldest).scalar_subquery())
-    silent = and_(Job.leased_until < now(), Job.refused_by.is_(None))
+    silent = and_(Job.leased_until <= now(), Job.refused_by.is_(None))
     mine = true() if run_ids is None else Job.run_id.in_(run_ids)
     _update(session, and_(OUT, mine, or_(lost, silent)), **UNSENT)
 
@@ -182,7 +182,7 @@ def split_spent(session: Session, *, max_attempts: int) -> int:
     """
     spent = session.scalars(
         select(Job)
-        .where(OUT, Job.attempts >= max_attempts, Job.leased_until < now(), Job.refused_by.is_(None))
+        .where(OUT, Job.attempts >= max_attempts, Job.leased_until <= now(), Job.refused_by.is_(None))
         .with_for_update(skip_locked=True)
     ).all()
     for job in spent:

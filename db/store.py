@@ -107,7 +107,7 @@ UNSENT: dict[str, Any] = {"sent_at": None, "leased_until": None, "worker": None}
 _FREE = (
     Job.id == bindparam("job_id"),
     Job.done_at.is_(None),
-    or_(Job.leased_until.is_(None), Job.leased_until < now()),
+    or_(Job.leased_until.is_(None), Job.leased_until <= now()),
     Job.run_id.in_(select(Run.id).where(Run.cancelled_at.is_(None), Run.paused_at.is_(None))),
     or_(Job.attempts == 0, bindparam("again", type_=Boolean())),
 )

@@ -1,4 +1,4 @@
-"""`run` and `certify` by one worker in this process: what worker processes must find, too, without a start of theirs."""
+"""`run` and `certify` by one worker in this process: the rows that worker processes must find, too."""
 
 import subprocess
 from collections.abc import Mapping

@@ -2,6 +2,7 @@ import gc
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +26,11 @@ numbers = itertools.count()
 
 # Files of tests are in memory, where it has room: on the disk of a virtual machine a new file may take .6 ms, and a
 # copy of an empty PostgreSQL database, which is 300 files, .2 s.
-MEMORY = Path("/dev/shm")  # noqa: S108 - folders are made in it with names of their own
+MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
-    os.environ["TMPDIR"] = str(MEMORY)
+    ours = MEMORY / f"pytest-smoothvote-{os.getuid()}"
+    ours.mkdir(mode=0o711, exist_ok=True)
+    os.environ["TMPDIR"] = str(ours)
     tempfile.tempdir = None  # it is looked up again
 
 # Threads of PyTorch that have nothing to do sleep. By default each spins for a while, on a core that another test
@@ -46,10 +49,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
-def pytest_collection_finish() -> None:
+modules = 0
+
+
+def pytest_runtest_setup() -> None:
     """What was imported until now is left out of garbage collection, which took 40 % of the time of many tests."""
-    gc.collect()
-    gc.freeze()
+    global modules
+    if len(sys.modules) > modules + 50:
+        gc.collect()
+        gc.freeze()
+        modules = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from at_work import put_back
 from rows import claimed, jobs, record, take_due
 from sqlalchemy import Engine
 
@@ -68,6 +69,13 @@ def test_a_cancelled_run_is_neither_sent_nor_claimed_nor_renewed(engine: Engine)
     assert store.claim(engine, second, worker="w", lease=60)
 
 
+def test_a_job_whose_lease_is_ended_can_be_claimed_in_the_same_millisecond(engine: Engine) -> None:
+    (job_id,) = (job.id for job in jobs(engine, record(engine, [0])))
+    for _ in range(200):  # SQLite's clock counts milliseconds, and some of these take less
+        claimed(engine, job_id, worker="w")
+        assert store.expire(engine, worker="w") == [job_id]
+
+
 # -- given back ----------------------------------------------------------------------------------------------------
 
 
@@ -86,11 +94,11 @@ def test_a_refused_job_is_due_again_later_and_the_attempt_does_not_count(engine:
     run_id = record(engine, [0])
     (job_id,) = take_due(engine)
     claim = claimed(engine, job_id)
-    store.refuse(engine, claim, worker="w", note="no weights here", after=0.1)
+    store.refuse(engine, claim, worker="w", note="no weights here", after=60)
     assert take_due(engine) == []
     job = jobs(engine, run_id)[0]
     assert (job.note, job.refused_by, job.attempts) == ("no weights here", "w", 0)
-    time.sleep(0.15)
+    put_back(engine, 61, "jobs", "leased_until")
     assert take_due(engine) == [job_id]
     with reading(engine) as session:
         waits = progress(session, find_run(session, run_id))
