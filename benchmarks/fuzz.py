@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from db.errors import one_line
+from db.garbage import collect_seldom
 from db.recipe import Preprocessing, Recipe
 from db.settings import load_settings
 from db.store import Entry
@@ -278,4 +279,5 @@ def main(cases: int, seed: int, images: Path | None, processes: int, keep: Path 
 
 
 if __name__ == "__main__":
+    collect_seldom()
     main()

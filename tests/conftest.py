@@ -28,9 +28,8 @@ numbers = itertools.count()
 # copy of an empty PostgreSQL database, which is 300 files, .2 s.
 MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
-    ours = MEMORY / f"pytest-smoothvote-{os.getuid()}"
-    ours.mkdir(mode=0o711, exist_ok=True)
-    os.environ["TMPDIR"] = str(ours)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor-tests")  # stays on disk
+    os.environ["TMPDIR"] = str(MEMORY)
     tempfile.tempdir = None  # it is looked up again
 
 # Threads of PyTorch that have nothing to do sleep. By default each spins for a while, on a core that another test

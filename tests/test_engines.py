@@ -1,9 +1,12 @@
 """Engines: the labels of eager fp32, however they are computed."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -142,6 +145,25 @@ def test_a_damaged_converted_model_is_converted_again(
     file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))  # as after a power cut
     assert OpenVino(convert(network, 16, kept), "f32", lanes=1, threads=1).logits(views).equal(right)
     assert file.read_bytes() != whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+
+
+def test_a_process_waits_for_another_that_converts_the_same_model_and_reads_what_it_kept(
+    network: nn.Module, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, kept = tmp_path / "made" / "model.xml", tmp_path / "kept" / "model.xml"
+    right = OpenVino(convert(network, 16, made), "f32", lanes=1, threads=1).logits(views)
+    monkeypatch.delattr(openvino(), "convert_model")  # so that it can only come from the file
+    kept.parent.mkdir()
+    other = os.open(kept.parent, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(convert, network, 16, kept)
+        with pytest.raises(TimeoutError):
+            waits.result(timeout=0.3)
+        for file in made.parent.iterdir():
+            shutil.copy(file, kept.parent)
+        os.close(other)
+        assert OpenVino(waits.result(timeout=30), "f32", lanes=1, threads=1).logits(views).equal(right)
 
 
 def test_a_model_is_converted_even_if_it_cannot_be_kept(network: nn.Module, tmp_path: Path) -> None:

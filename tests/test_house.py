@@ -49,7 +49,9 @@ SCRIPTS = {name for name in MODULES if name.startswith("db.migrations.")}
 
 def loaded_by(*modules: str) -> set[str]:
     """The top-level packages that importing these modules brings in, in a process of its own."""
-    code = f"import sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    code = (
+        f"import gc, sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}}); gc.freeze()"
+    )
     # Two modules of worker/ configure Celery as they are imported.
     env = os.environ | {"SMOOTHVOTE_BROKER_URL": "redis://127.0.0.1:1/0"}
     command = [sys.executable, "-c", code]

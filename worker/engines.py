@@ -1,5 +1,6 @@
 """Engines: the ways to run a network on a device, from views in [0, 1] to logits."""
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -7,7 +8,7 @@ import queue
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -163,21 +164,39 @@ def convert(network: nn.Module, crop: int, file: Path | None) -> Any:
     Raises:
         Exception: of any class, if PyTorch cannot export the network, or OpenVINO cannot convert it.
     """
-    if file and _is_whole(file):
-        return openvino().Core().read_model(file)
+    if file is None:
+        return _converted(network, crop)
+    if not _is_whole(file):
+        with _in_turn(file.parent):
+            if not _is_whole(file):
+                model = _converted(network, crop)
+                try:
+                    _keep(model, file)
+                except (OSError, RuntimeError) as error:
+                    logger.info("cannot keep the converted model in %s: %s", file.parent, error)
+                return model
+    return openvino().Core().read_model(file)
+
+
+def _converted(network: nn.Module, crop: int) -> Any:
     sample = torch.rand(2, 3, crop, crop)
     exported = torch.export.export(network, (sample,), dynamic_shapes=({0: torch.export.Dim("views")},))
-    model = openvino().convert_model(exported)
-    if file:
-        try:
-            _keep(model, file)
-        except (OSError, RuntimeError) as error:
-            logger.info("cannot keep the converted model in %s: %s", file.parent, error)
-    return model
+    return openvino().convert_model(exported)
+
+
+@contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """Lets one process at a time convert models for a folder: it needs all cores, and others read what it keeps."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # a folder that cannot be written to, or a file system without locks
+            folder.mkdir(parents=True, exist_ok=True)
+            opened = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def _keep(model: Any, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as made:
         new = Path(made, file.name)
         openvino().save_model(model, new, compress_to_fp16=False)
@@ -187,7 +206,7 @@ def _keep(model: Any, file: Path) -> None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a kept model is complete: two workers may have written it at once, or a worker was killed meanwhile."""
+    """Whether a kept model is complete: two machines may have written it at once, or a worker was killed meanwhile."""
     try:
         return file.with_suffix(".sha256").read_text() == _sum_of(file)
     except (OSError, ValueError):
