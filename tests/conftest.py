@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 numbers = itertools.count()
 
+# As long as tests are collected, Python would look for garbage in all imports again and again.
+gc.disable()
+
 # Files of tests are in memory, where it has room: on the disk of a virtual machine a new file may take .6 ms, and a
 # copy of an empty PostgreSQL database, which is 300 files, .2 s.
 MEMORY = Path("/dev/shm")
@@ -57,6 +60,7 @@ def pytest_runtest_setup() -> None:
     if len(sys.modules) > modules + 50:
         gc.collect()
         gc.freeze()
+        gc.enable()
         modules = len(sys.modules)
 
 

@@ -40,6 +40,7 @@ OFFLINE = [
 ]
 #: Longer than a phone is wide.
 NAME = "photographs_of_a_rather_long_name_by_an_efficient_network"
+WORKER = heartbeat(f"box:1-{NAME}", device="cuda:0", engine="eager float16", model=f"timm/{NAME}")
 SECOND = 1000
 PHONE = {"width": 360, "height": 740}
 
@@ -136,7 +137,7 @@ def site(empty: Site, first_sight: str, photographs: list[Path]) -> Iterator[Sit
     seeds = (certifying(seed=seed) for seed in (0, 1))
     first, second = (example(engine, recipe=recipe, name=f"certified_{NAME}").id for recipe in seeds)
     empty.certified = first, second
-    beat(engine, heartbeat(f"box:1-{NAME}", device="cuda:0", engine="eager float16", model=f"timm/{NAME}"))
+    beat(engine, WORKER)
     yield empty
     engine.dispose()
 
@@ -310,6 +311,7 @@ def test_the_page_of_workers_renews_itself(site: Site, page: Page) -> None:
     assert site.engine
     page.clock.install()
     page.goto("/")
+    beat(site.engine, WORKER)  # it was seen before the browser started, which may take longer than a worker lives
     page.get_by_role("link", name="Workers").click()
     expect(page.get_by_role("row", name=f"box:1-{NAME}")).to_contain_text("idle")
     beat(site.engine, heartbeat("another:2", stage="loading"))
