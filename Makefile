@@ -15,7 +15,9 @@ install: .venv/installed
 demo: install
 	$(BIN)/smoothvote demo
 
-# One process more than there are cores: tests wait for workers a good part of their time.
+# One process more than there are cores: tests wait for workers a good part of their time. What is compiled is kept,
+# also where the environment says otherwise: each of some hundred processes would compile this package anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: install
 	$(BIN)/python -m pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

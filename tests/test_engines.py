@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from commands import share_models
 from torch import nn
 
 from db.errors import Refusal
@@ -370,12 +371,13 @@ def test_compiled_gives_the_labels_of_eager_fp32(network: nn.Module, views: torc
 
 
 def test_on_photographs_every_label_is_that_of_eager_fp32_on_plain_views(
-    photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+    photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    share_models(tmp_path)
     recipe = make_recipe(model="efficientnet_lite0")
     images = [decode(file.read_bytes(), grayscale="convert", max_pixels=10**8) for file in photographs[:3]]
     monkeypatch.setattr(assembly, "fast_bf16", lambda: True)  # the longest cascade there is
-    classifier = make_classifier(recipe, device="cpu")
+    classifier = make_classifier(recipe, device="cpu", home=tmp_path)
     found = predict([(at, lambda pixels=pixels: pixels) for at, pixels in enumerate(images)], recipe, classifier)  # type: ignore[misc]
     rows = [(row.label_ns, row.label_ss, row.label_ds) for some in found for row in some.predicted]
 
