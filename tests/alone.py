@@ -1,7 +1,8 @@
-"""`run` and `certify` by one worker in this process: the rows that worker processes must find, too."""
+"""`run` and `certify` by workers in this process: the rows that worker processes must find, too."""
 
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -9,9 +10,10 @@ from unittest.mock import patch
 from commands import call, share_models
 from rows import take_due
 
+from db.due import release
 from db.migrations import upgrade
 from db.recipe import Recipe
-from db.session import open_engine
+from db.session import open_engine, writing
 from db.settings import Settings
 from producer.dataset import Dataset
 from producer.submit import submit
@@ -28,18 +30,25 @@ def alone(
 
 
 def work_here(settings: Settings, recipe: Recipe, dataset: Dataset, *, workers: int, **given: Any) -> str:
-    """Stands for ``producer.run.run_here``: the jobs are done in their order, without a queue."""
+    """Stands for ``producer.run.run_here``: workers in threads take jobs from the database, without a queue."""
     from worker.compute import Compute
     from worker.worker import Worker
 
-    assert workers == 1
     engine = open_engine(settings)
     upgrade(engine)
     run_id = submit(engine, recipe, dataset, **given).run_id
-    worker = Worker(settings, Compute(settings))
-    while due := take_due(engine, run_id=run_id):
-        for job_id in due:
-            worker.do(job_id)
-    worker.engine.dispose()
+    with writing(engine) as session:
+        release(session, run_id, worker=None)  # as a crew does: nobody else works here
+
+    def work(name: str) -> None:
+        named = settings.model_copy(update={"worker_name": name})
+        worker = Worker(named, Compute(named))
+        while due := take_due(engine, run_id=run_id, room=1):
+            for job_id in due:
+                worker.do(job_id)
+        worker.engine.dispose()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, [f"worker-{number}" for number in range(workers)]))
     engine.dispose()
     return run_id

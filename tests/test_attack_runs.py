@@ -1,4 +1,4 @@
-"""Attacks end to end: real photographs, the real weights of the bundled model, worker processes that come and go."""
+"""Attacks end to end: real photographs, the real weights of the bundled model, a worker that is killed, two more."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from alone import alone
-from commands import call, rows, smoothvote
+from commands import call, rows
 from PIL import Image
 from test_run import half_way
 
@@ -55,7 +55,7 @@ def test_two_workers_a_kill_and_a_resumed_run_give_the_same_rows_and_the_attack_
     with half_way("run", folder, *ATTACK, cwd=other) as process:
         process.send_signal(signal.SIGKILL)
         process.wait(60)
-    smoothvote("run", folder, *ATTACK, "--workers", "2", cwd=other)
+    alone("run", folder, *ATTACK, "--workers", "2", cwd=other)
     assert rows("latest", cwd=other) == expected, "to the last bit of every confidence"
 
     call("show", expected[-1]["path"], "--output", tmp_path / "sheet.png", cwd=other)

@@ -1,4 +1,4 @@
-"""Certificates end to end: real photographs and weights, worker processes that come and go, copies that are added."""
+"""Certificates end to end: real photographs and weights, a worker that is killed, copies that are added."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from alone import alone
-from commands import call, smoothvote
+from commands import call
 from test_run import half_way
 
 IMAGES = 4
@@ -69,7 +69,7 @@ def test_kills_more_workers_and_more_copies_later_change_no_count(tmp_path: Path
         process.wait(60)
     before = done_jobs(grown)
     assert {job[3:] for job in before} == {(0, 29)}
-    done = smoothvote("certify", folder, *CERTIFY, "--n", "50", "--workers", "2", "--format", "json", cwd=grown)
+    done = alone("certify", folder, *CERTIFY, "--n", "50", "--workers", "2", "--format", "json", cwd=grown)
     report = json.loads(done.stdout)
     # What was done stays as it was, what was begun is resumed, and copies 30 to 59 are computed in jobs of their own.
     assert before < done_jobs(grown)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from alone import alone
-from commands import call, smoothvote
+from commands import call
 from test_certify import one_line, photos, recipe
 
 from cli.certify import check_reach
@@ -78,12 +78,11 @@ def test_images_that_have_stopped_get_no_more_copies_and_two_workers_find_the_sa
     monkeypatch.setenv("SMOOTHVOTE_ENGINE", "eager")
     folder, one, two = (tmp_path / name for name in ("photographs", "one", "two"))
     folder.mkdir()
-    two.mkdir()
     for photograph in photographs[:IMAGES]:
         shutil.copy2(photograph, folder)
 
     report = json.loads(alone("certify", folder, *CERTIFY, "--format", "json", cwd=one).stdout)
-    smoothvote("certify", folder, *CERTIFY, "--workers", "2", cwd=two)
+    alone("certify", folder, *CERTIFY, "--workers", "2", cwd=two)
 
     found = rows(one)
     stops = [row["n"] for row in found]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from alone import alone
-from commands import ARTICLE, call, command, environment, rows, smoothvote
+from commands import ARTICLE, call, command, environment, rows
 from rows import claimed, count, failed, finish_all, image_ids, jobs, record, take_due
 from sqlalchemy import Engine
 from website import one_kind
@@ -199,7 +199,7 @@ def test_a_repaired_image_is_computed_by_retry_and_the_same_command(tmp_path: Pa
     shutil.copy2(good, broken)
     said = call("retry", "mine", "--code", "not_an_image", cwd=tmp_path).stderr
     assert said.startswith("1 image is pending again in run ")
-    smoothvote(*run, cwd=tmp_path, env=env)
+    alone(*run, cwd=tmp_path, env=env)
     after = rows("mine", cwd=tmp_path)
     assert len(call("runs", "--json", cwd=tmp_path).stdout.splitlines()) == 1
     assert call("images", "mine", "--outcome", "failed", "--format", "jsonl", cwd=tmp_path).stdout == ""
