@@ -1,10 +1,12 @@
 """Connections to the database: SQLite in WAL mode or PostgreSQL, through the same code."""
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import (
     URL,
@@ -50,6 +52,16 @@ TIMEOUTS: dict[str, dict[str, Any]] = {
         "tcp_user_timeout": 30_000,  # milliseconds
     },
 }
+
+#: The engines of this process.
+_OPENED: WeakSet[Engine] = WeakSet()
+
+
+@atexit.register
+def _close() -> None:
+    """Closes all connections as the process ends: with the last one, SQLite's log goes into the database's one file."""
+    for engine in list(_OPENED):
+        engine.dispose()
 
 
 def connect(settings: Settings) -> Engine:
@@ -147,6 +159,7 @@ def open_engine(settings: Settings) -> Engine:
         event.listen(engine, "connect", _prepare_postgresql)
         event.listen(engine, "checkout", _leave_if_ended)
         event.listen(engine, "handle_error", _leave_read_only)
+    _OPENED.add(engine)
     return engine
 
 

@@ -51,17 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
-modules = 0
+#: How many modules are left out of garbage collection.
+frozen = 0
 
 
 def pytest_runtest_setup() -> None:
     """What was imported until now is left out of garbage collection, which took 40 % of the time of many tests."""
-    global modules
-    if len(sys.modules) > modules + 50:
+    global frozen
+    if len(sys.modules) > frozen + 50:
         gc.collect()
         gc.freeze()
         gc.enable()
-        modules = len(sys.modules)
+        frozen = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

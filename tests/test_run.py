@@ -108,6 +108,8 @@ def test_rows_of_the_fastest_engine_are_found_again_by_eager_pytorch(embedded: t
 def test_nothing_of_a_run_is_left_behind_when_it_ends(embedded: tuple[Path, dict[str, Any]]) -> None:
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(embedded[0]) not in listed
+    # Whoever copies the file of the database has all of it: SQLite's log is in it, and gone.
+    assert [file.name for file in (embedded[0] / ".smoothvote").glob("smoothvote.db*")] == ["smoothvote.db"]
 
 
 def test_rows_are_the_same_on_postgresql_with_a_separate_redis_and_two_separate_workers(
